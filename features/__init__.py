@@ -1,0 +1,1 @@
+"""Copal's own features: one file each."""
