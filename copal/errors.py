@@ -2,7 +2,7 @@
 
 CopalError
 ├─ RegistryError    the author of registry.yaml     UnknownFeature, DependencyCycle, BadParams
-├─ RequestError     whoever typed the command       UnknownTitle
+├─ RequestError     whoever typed the command       UnknownTitle, PlanOutdated
 ├─ MediaError       whoever supplied the file       UnreadableMedia, UnsupportedMedia
 ├─ FeatureError     the author of the feature       ComputeFailed, BrokenContract, MissingWeights
 └─ StoreError       the operator, or time           WriteConflict, StoreUnavailable, WorkerDied,
@@ -45,6 +45,10 @@ class RequestError(CopalError):
 
 class UnknownTitle(RequestError):
     """A title or an asset is named that the catalogue does not hold."""
+
+
+class PlanOutdated(RequestError):
+    """A worker sees other recipes than the plan was made with."""
 
 
 class MediaError(CopalError):

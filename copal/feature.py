@@ -33,7 +33,7 @@ class File(Protocol):
     """A stored file, wherever its bytes are."""
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Size in bytes."""
 
     def path(self) -> Path:
@@ -50,7 +50,7 @@ class LocalFile:
     location: Path
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Size in bytes."""
         return self.location.stat().st_size
 

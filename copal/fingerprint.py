@@ -70,11 +70,24 @@ def rows_digest(rows: pa.Table) -> Digest:
     for name in rows.column_names:
         column = rows.column(name).combine_chunks()
         arrays = column.chunks if hasattr(column, "chunks") else [column]
-        hasher.update(json.dumps([name, str(rows.schema.field(name).type)]).encode())
+        hasher.update(json.dumps([name, _type_name(rows.schema.field(name).type)]).encode())
         hasher.update(rows.num_rows.to_bytes(8, "little"))
         for array in arrays:
             _hash_array(array, hasher)
     return Digest(hasher.hexdigest(length=16))
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """A type's name without the names that Arrow gives to the items of lists."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(kind):
+        return f"fixed<{_type_name(kind.value_type)}>[{kind.list_size}]"
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list<{_type_name(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return f"struct<{','.join(f'{f.name}:{_type_name(f.type)}' for f in kind)}>"
+    return str(kind)
 
 
 def _hash_array(array: pa.Array, hasher: blake3) -> None:

@@ -1,0 +1,95 @@
+"""What people say of their files: ``titles.yaml`` beside the media, or flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from copal.asset import Title, title_id
+from copal.errors import RequestError, suggestion
+
+FILE_NAME = "titles.yaml"
+MAX_BYTES = 1 << 20
+_KEYS: Mapping[str, type] = {
+    "title": str, "kind": str, "show": str, "season": int, "episode": int, "year": int,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TitleWords:
+    """What was said of one file; what was not said is None."""
+
+    title: str | None = None
+    kind: str | None = None
+    show: str | None = None
+    season: int | None = None
+    episode: int | None = None
+    year: int | None = None
+
+    def over(self, other: TitleWords) -> TitleWords:
+        """These words, and the other's where these are silent."""
+        return TitleWords(**{
+            key: mine if (mine := getattr(self, key)) is not None else getattr(other, key)
+            for key in _KEYS
+        })  # fmt: skip
+
+    @property
+    def said(self) -> bool:
+        """Whether anything was said."""
+        return any(getattr(self, key) is not None for key in _KEYS)
+
+    def about(self, path: Path) -> Title:
+        """The title of a file; its name where no other is given."""
+        name = self.title or path.stem
+        kind = self.kind or ("episode" if self.show else "film")
+        return Title(
+            id=title_id(name), name=name, kind=kind, show=self.show,
+            season=self.season, episode=self.episode, year=self.year,
+        )  # fmt: skip
+
+
+def read_titles(folder: Path) -> dict[str, TitleWords]:
+    """File name → words, from ``titles.yaml`` in a folder; empty without one.
+
+    Raises
+    ------
+    RequestError
+        The file is damaged, or has a key that Copal does not know.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return {}
+    if path.stat().st_size > MAX_BYTES:
+        raise RequestError(f"{path}: larger than {MAX_BYTES} bytes.")
+    try:
+        data = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
+        raise RequestError(f"{path}: not YAML: {exc}") from exc
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise RequestError(f"{path}: must map file names to titles.")
+    return {str(name): _words(path, str(name), entry) for name, entry in data.items()}
+
+
+def _words(path: Path, name: str, entry: Any) -> TitleWords:
+    if isinstance(entry, str):
+        return TitleWords(title=entry)
+    if not isinstance(entry, dict):
+        raise RequestError(
+            f"{path}: '{name}' must have a title, or a mapping of {', '.join(_KEYS)}."
+        )
+    for key, value in entry.items():
+        if key not in _KEYS:
+            raise RequestError(
+                f"{path}: '{name}' has an unknown key '{key}'." + suggestion(str(key), _KEYS)
+            )
+        if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
+            raise RequestError(
+                f"{path}: '{name}': {key} must be {_KEYS[key].__name__}; got '{value}'."
+            )
+    return TitleWords(**entry)

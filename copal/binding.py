@@ -1,0 +1,221 @@
+"""A declaration joined to its class: imported, checked, made with its params."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from copal.errors import BadParams, BrokenContract, CopalError, RegistryError, suggestion
+from copal.feature import GIVEN_ARGUMENTS, FromValue, Pair, Value, weights_of
+from copal.graph import Ingredients
+from copal.registry import Declaration
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A feature ready to be computed."""
+
+    declaration: Declaration
+    instance: Any
+    """The feature's own object; the engine calls ``compute`` on it and reads ``columns``."""
+    arguments: Mapping[str, Any]
+    """Every argument of ``compute`` → its annotation."""
+
+    @property
+    def columns(self) -> pa.Schema:
+        """Names and types of the rows that the feature promises."""
+        columns = self.instance.columns
+        if not isinstance(columns, pa.Schema):
+            raise BrokenContract(
+                f"'{self.declaration.name}': 'columns' of {self.declaration.compute} is no "
+                "pyarrow schema. Declare it: columns: ClassVar[pa.Schema] = pa.schema([...])"
+            )
+        return columns
+
+    def hand_over(self, argument: str, value: Value | Pair[Value]) -> Any:
+        """A stored value as the argument's annotation asks for it."""
+        annotation = self.arguments[argument]
+        if isinstance(value, Pair):
+            inner = (typing.get_args(annotation) or (pa.Table,))[0]
+            left = _as(inner, value.left)
+            return Pair(left, left if value.itself else _as(inner, value.right))
+        return _as(annotation, value)
+
+
+def _as(annotation: Any, value: Value) -> Any:
+    if annotation is Value:
+        return value
+    if isinstance(annotation, type) and issubclass(annotation, FromValue):
+        return annotation.from_value(value)
+    return value.rows
+
+
+def bind(declaration: Declaration, root: Path, where: str = "registry.yaml") -> Bound:
+    """Import a feature's class and make it with its params.
+
+    Raises
+    ------
+    RegistryError
+        The class does not import, has no ``compute``, or its arguments are not the needs.
+    BadParams
+        It does not take a param, or refuses its value.
+    """
+    at = f"{where}:{declaration.line}: '{declaration.name}'"
+    cls = _import(declaration, root, at)
+    if not dataclasses.is_dataclass(cls):
+        raise RegistryError(f"{at}: {declaration.compute} is no dataclass, so it has no params.")
+    arguments = _arguments(cls, declaration, at)
+    return Bound(declaration, _make(cls, declaration, at), arguments)
+
+
+def ingredients(bound: Bound) -> Ingredients:
+    """What decides the feature's rows apart from media and needs.
+
+    Raises
+    ------
+    MissingWeights
+        The feature needs weights that are not there.
+    """
+    params = {
+        spec.name: _plain(getattr(bound.instance, spec.name))
+        for spec in dataclasses.fields(bound.instance)
+        if not spec.metadata.get("speed_only")
+    }
+    tools = {name: tool_version(name) for name in getattr(bound.instance, "tools", ())}
+    return Ingredients(params=params, weights=weights_of(bound.instance), tools=tools)
+
+
+@functools.cache
+def tool_version(name: str) -> str:
+    """Version of the ffmpeg in use, or of an installed distribution."""
+    if name == "ffmpeg":
+        from copal.media import ffmpeg
+
+        return str(ffmpeg.version())
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise RegistryError(
+            f"a feature names the tool '{name}', which is not installed. "
+            "Tools are 'ffmpeg' or the names of installed distributions."
+        ) from None
+
+
+def code_digest(bound: Bound) -> str:
+    """Digest of the module that holds the feature's class: for the audit, never for identity."""
+    from copal.fingerprint import file_digest
+
+    try:
+        return file_digest(Path(inspect.getfile(type(bound.instance))))
+    except (OSError, TypeError):
+        return ""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
+
+
+def _import(declaration: Declaration, root: Path, at: str) -> type:
+    module_name, _, class_name = declaration.compute.partition(":")
+    folder = str(root)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except CopalError:
+        raise
+    except Exception as exc:
+        raise RegistryError(
+            f"{at}: compute '{declaration.compute}' does not import: {type(exc).__name__}: {exc}"
+        ) from exc
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        names = [n for n, v in vars(module).items() if isinstance(v, type)]
+        raise RegistryError(
+            f"{at}: {module_name} has no class '{class_name}'." + suggestion(class_name, names)
+        )
+    return found
+
+
+def _arguments(cls: type, declaration: Declaration, at: str) -> dict[str, Any]:
+    compute = getattr(cls, "compute", None)
+    if compute is None:
+        raise RegistryError(f"{at}: {declaration.compute} has no method 'compute'.")
+    names = [name for name in inspect.signature(compute).parameters if name != "self"]
+    for argument in declaration.needs:
+        if argument in GIVEN_ARGUMENTS:
+            raise RegistryError(f"{at}: a need cannot be called '{argument}'.")
+        if argument not in names:
+            raise RegistryError(
+                f"{at}: needs '{argument}', which is no argument of "
+                f"{declaration.compute}.compute." + suggestion(argument, names)
+            )
+    for name in names:
+        if name == "source" and declaration.of is None:
+            raise RegistryError(f"{at}: compute takes 'source', so the feature must say 'of'.")
+        if name not in declaration.needs and name not in GIVEN_ARGUMENTS:
+            raise RegistryError(
+                f"{at}: {declaration.compute}.compute takes '{name}', which is not in its needs."
+            )
+    try:
+        hints = typing.get_type_hints(compute)
+    except Exception as exc:
+        raise RegistryError(
+            f"{at}: an annotation of {declaration.compute}.compute cannot be resolved: {exc}"
+        ) from exc
+    return {name: hints.get(name, pa.Table) for name in names}
+
+
+def _make(cls: type, declaration: Declaration, at: str) -> Any:
+    specs = {spec.name: spec for spec in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    given = {}
+    for name, value in declaration.params.items():
+        if name not in specs:
+            raise BadParams(
+                f"{at}: {declaration.compute} has no param '{name}'." + suggestion(name, specs)
+            )
+        given[name] = _fitting(value, hints.get(name, Any), f"{at}: param '{name}'")
+    missing = [
+        name
+        for name, spec in specs.items()
+        if name not in given
+        and spec.default is dataclasses.MISSING
+        and spec.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise BadParams(f"{at}: {declaration.compute} needs the param '{missing[0]}'.")
+    try:
+        return cls(**given)
+    except CopalError:
+        raise
+    except (ValueError, TypeError) as exc:
+        raise BadParams(f"{at}: {declaration.compute} refuses its params: {exc}") from exc
+
+
+def _fitting(value: Any, hint: Any, at: str) -> Any:
+    """The value as the field's type; whole numbers may stand for floats, lists for tuples."""
+    plain = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
+    if isinstance(value, list):
+        return tuple(_fitting(item, Any, at) for item in value)
+    if hint in plain:
+        wrong_bool = isinstance(value, bool) and hint is not bool
+        if wrong_bool or not isinstance(value, plain[hint]):
+            raise BadParams(f"{at} must be {hint.__name__}; got '{value}'.")
+        return hint(value)
+    return value

@@ -1,0 +1,218 @@
+"""Verbs that ask: status, why, show, match."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from copal.cli import options
+from copal.cli.main import DONE, Settings
+from copal.cli.tables import count, print_rows, print_table, say
+
+WIDEST = 40
+"""Columns of 'show' are cut to this many characters."""
+
+
+@click.command()
+@options.titles
+@options.as_json
+@click.pass_obj
+def status(settings: Settings, titles: tuple[str, ...], as_json: bool) -> int:
+    """Show how many cells of each feature are stored, empty, failed, quarantined, blocked, missing.
+
+    Under the table: every cell that failed, and every file that was refused, with the reason.
+    """
+    found = settings.lake().status(titles)
+    states = ("stored", "empty", "failed", "quarantined", "blocked", "missing")
+    if as_json:
+        print_rows(
+            {"feature": each.feature, "version": each.version, "note": each.note}
+            | {state: getattr(each, state) for state in states}
+            for each in found.coverage
+        )
+        print_rows(
+            {"feature": each.feature, "unit": each.unit, "title": each.name,
+             "quarantined": each.final, "error": each.error}
+            for each in found.problems
+        )  # fmt: skip
+        print_rows({"refused": place.locator, "error": place.error} for place in found.refused)
+        return DONE
+    say(f"{count(found.titles, 'title')}, {count(found.assets, 'asset')}.")
+    print_table(
+        [
+            [each.feature, f"v{each.version}", *(getattr(each, state) or "" for state in states)]
+            for each in found.coverage
+        ],
+        head=["feature", "", *states],
+    )
+    for each in found.coverage:
+        if each.note:
+            say(f"{each.feature}: not computable here: {each.note}")
+    for problem in found.problems:
+        word = "quarantined" if problem.final else "failed"
+        say(f"{word:<11}  {problem.feature}  {problem.error}")
+    for place in found.refused:
+        say(f"refused      {place.error}")
+    return DONE
+
+
+@click.command()
+@click.argument("asset")
+@click.argument("feature")
+@click.option("--with", "other", metavar="ASSET", help="The other asset, for a feature of pairs.")
+@options.as_json
+@click.pass_obj
+def why(settings: Settings, asset: str, feature: str, other: str | None, as_json: bool) -> int:
+    """Say why FEATURE of ASSET is stored, missing, failed, quarantined or blocked.
+
+    ASSET is a title, or the start of an asset's id.
+    """
+    sentences = settings.lake().why(asset, feature, other)
+    if as_json:
+        print_rows([{"asset": asset, "feature": feature, "why": sentences}])
+    else:
+        for sentence in sentences:
+            say(sentence)
+    return DONE
+
+
+@click.command()
+@click.argument("feature")
+@options.titles
+@click.option("--version", type=int, metavar="N", help="Read an older version's newest recipe.")
+@click.option("--limit", type=int, metavar="N", help="Print at most this many rows.")
+@options.as_json
+@click.pass_obj
+def show(
+    settings: Settings,
+    feature: str,
+    titles: tuple[str, ...],
+    version: int | None,
+    limit: int | None,
+    as_json: bool,
+) -> int:
+    """Print the rows of FEATURE; frame ranges with their timecodes."""
+    lake = settings.lake()
+    rows = lake.rows(feature, titles, version=version)
+    if limit is not None:
+        rows = rows.slice(0, limit)
+    if as_json:
+        print_rows(rows.to_pylist())
+        return DONE
+    if rows.num_rows == 0:
+        say(f"No rows of '{feature}'. 'copal why TITLE {feature}' tells the reason.")
+        return DONE
+    print_table(*_readable(lake, rows.to_pylist()))
+    return DONE
+
+
+def _readable(lake: Any, rows: list[dict[str, Any]]) -> tuple[list[list[str]], list[str]]:
+    from copal.search.match import frame_rates
+    from copal.timeline import timecode
+
+    names = {asset.id: lake.project.titles[asset.title].name for asset in lake.assets()}
+    rates: dict[Any, Fraction] = {}
+    if "start_frame" in rows[0] and "asset_id" in rows[0]:
+        rates = frame_rates(lake.project, sorted({row["asset_id"] for row in rows}))
+    printed = []
+    for row in rows:
+        cells: dict[str, str] = {}
+        for name, value in row.items():
+            if name.endswith("asset_id"):
+                cells[name.removesuffix("_id").replace("asset", "title").lstrip("_")] = names.get(
+                    value, value[:8]
+                )
+            else:
+                cells[name] = _short(value)
+        if rate := rates.get(row.get("asset_id")):
+            cells["from"] = timecode(row["start_frame"], rate)
+            cells["to"] = timecode(row["end_frame"] - 1, rate)
+        printed.append(cells)
+    head = list(printed[0])
+    return [[cells.get(name, "") for name in head] for cells in printed], head
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list) and value and isinstance(value[0], float):
+        return f"[{value[0]:.3f} … {len(value)} numbers]"
+    text = str(value)
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+@click.command()
+@click.argument("titles", nargs=-1, metavar="[TITLE]...")
+@click.option("--flavour", metavar="NAME", help="What makes shots alike. Default: the first one.")
+@click.option("--top", type=int, default=10, show_default=True, metavar="K")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write a contact sheet: one HTML file with all pictures in it.",
+)  # fmt: skip
+@options.as_json
+@click.pass_obj
+def match(
+    settings: Settings,
+    titles: tuple[str, ...],
+    flavour: str | None,
+    top: int,
+    html: Path | None,
+    as_json: bool,
+) -> int:
+    """Print the best match cuts among TITLEs (all of them when none is named).
+
+    A match cut joins the end of one shot to the beginning of another that is like it. Cuts within
+    one title count too.
+    """
+    lake = settings.lake()
+    answer = lake.match(titles, flavour=flavour, top=top)
+    if as_json:
+        print_rows(
+            {"score": cut.score, "flavour": cut.flavour}
+            | {
+                f"{name}_{key}": value
+                for name, side in (("outgoing", cut.outgoing), ("incoming", cut.incoming))
+                for key, value in {
+                    "title": side.title, "asset": side.asset.id, "shot": side.shot_index,
+                    "start_frame": side.range.start, "end_frame": side.range.end,
+                    "timecode": side.last_timecode if name == "outgoing" else side.start_timecode,
+                }.items()
+            }
+            for cut in answer.cuts
+        )  # fmt: skip
+    else:
+        print_cuts(answer)
+    if html is not None:
+        from copal.search.contact import contact_sheet
+
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(contact_sheet(lake.project, titles, [answer]), encoding="utf-8")
+        if not as_json:
+            say(f"Contact sheet: {html.resolve()}")
+    return DONE
+
+
+def print_cuts(answer: Any) -> None:
+    """The cuts as a table, and how much was looked at."""
+    print_table(
+        [
+            [
+                f"{place}.", f"{cut.score:.3f}",
+                cut.outgoing.title, f"shot {cut.outgoing.shot_index}", cut.outgoing.last_timecode,
+                "→",
+                cut.incoming.title, f"shot {cut.incoming.shot_index}", cut.incoming.start_timecode,
+            ]
+            for place, cut in enumerate(answer.cuts, 1)
+        ],
+        head=["", "score", "out of", "", "last frame", "", "into", "", "first frame"],
+    )  # fmt: skip
+    if not answer.cuts:
+        say("No match cuts.")
+    if answer.blocks_stored < answer.blocks:
+        say(f"Looked at {answer.blocks_stored:,} of {count(answer.blocks, 'pair')} of assets; "
+            "'copal run' computes the rest.")  # fmt: skip

@@ -1,0 +1,89 @@
+"""Verbs about the repository itself: init, check, flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from copal.cli import options
+from copal.cli.main import DONE, Settings
+from copal.cli.tables import count, print_rows, print_table, say
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.option("--all", "everything", is_flag=True, help="All of Copal's features, match cuts too.")
+def init(folder: Path, everything: bool) -> int:
+    """Make a feature repository in FOLDER: a registry, two features, a contract test, a flow.
+
+    Nothing that is there already is replaced.
+    """
+    from copal.setup import make_repository
+
+    made = make_repository(folder, everything=everything)
+    for path in made:
+        say(f"wrote {path}")
+    say(f"Next: cd {folder} && copal check && copal add YOUR_MEDIA && copal run")
+    return DONE
+
+
+@click.command()
+@options.as_json
+@click.pass_obj
+def check(settings: Settings, as_json: bool) -> int:
+    """Check the registry, that every feature imports, and that the flow file is up to date."""
+    from copal.errors import FeatureError
+    from copal.flow.generate import check_flow
+
+    lake = settings.lake()
+    project = lake.project
+    rows = []
+    for name in project.graph.order:
+        bound = project.bound(name)
+        note = ""
+        try:
+            project.recipes([name])
+        except FeatureError as exc:
+            note = str(exc)
+        columns = ", ".join(bound.columns.names)
+        rows.append([name, f"v{bound.declaration.version}", bound.declaration.unit, columns, note])
+    check_flow(project.graph, project.root)
+    if as_json:
+        print_rows(
+            {"feature": n, "version": v, "unit": u, "columns": c.split(", "), "note": note}
+            for n, v, u, c, note in rows
+        )
+        return DONE
+    print_table([row[:4] for row in rows])
+    for name, *_, note in rows:
+        if note:
+            say(f"{name}: {note}")
+    say(f"{project.registry.where}: {count(len(rows), 'feature')}, in order.")
+    return DONE
+
+
+@click.group()
+def flow() -> None:
+    """Write or show the Metaflow flow that the registry stands for."""
+
+
+@flow.command("write")
+@click.pass_obj
+def flow_write(settings: Settings) -> int:
+    """Write flows/feature_flow.py from the registry; commit it."""
+    from copal.flow.generate import write_flow
+
+    project = settings.lake().project
+    say(f"wrote {write_flow(project.graph, project.root).relative_to(project.root)}")
+    return DONE
+
+
+@flow.command("show")
+@click.pass_obj
+def flow_show(settings: Settings) -> int:
+    """Print what 'flow write' would write."""
+    from copal.flow.generate import flow_source
+
+    click.echo(flow_source(settings.lake().project.graph), nl=False)
+    return DONE

@@ -1,0 +1,1 @@
+"""Ways of doing a plan: as a Metaflow flow, or in one process; both store the same bytes."""

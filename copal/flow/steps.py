@@ -1,0 +1,180 @@
+"""What the generated flow's steps call: each opens the project anew and passes only numbers on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from copal.errors import WorkerDied
+from copal.fingerprint import UnitId
+from copal.flow.report import RunReport
+from copal.flow.work import cut, load_chunk, load_head, save
+from copal.registry import FeatureName
+from copal.run import Tally
+
+NO_CHUNK = -1
+"""Stands in for the chunks of a run that has none: Metaflow refuses a foreach over nothing."""
+
+EVENTS = "COPAL_EVENTS"
+"""File to which a task appends its log lines, for the one who started the run to follow."""
+
+
+def begin(plan_id: str) -> tuple[str, list[int]]:
+    """The run to do and the numbers of its chunks of assets; plans when no run is given."""
+    project = _project()
+    run_id = plan_id
+    if not run_id:
+        plan = project.plan()
+        work = cut(plan, project.catalog.assets(), workers=int(os.environ.get("COPAL_WORKERS", 8)))
+        project.store.introduce()
+        save(project.store, work)
+        run_id = work.run_id
+    return run_id, list(range(load_head(project.store, run_id).assets)) or [NO_CHUNK]
+
+
+def pair_chunks(run_id: str) -> list[int]:
+    """Numbers of the run's chunks of pairs."""
+    return list(range(load_head(_project().store, run_id).pairs)) or [NO_CHUNK]
+
+
+def compute(feature: str, run_id: str, kind: str, chunk: int) -> dict[str, Any]:
+    """Compute the cells of one feature in one chunk."""
+    name = FeatureName(feature)
+    tally = Tally()
+    if chunk != NO_CHUNK:
+        project = _project()
+        cells = load_chunk(project.store, run_id, kind, chunk).get(name, [])
+        if cells:
+            from copal.flow.worker import make_worker
+            from copal.run import compute_cells
+
+            head = load_head(project.store, run_id)
+            worker = make_worker(project, [feature], head.recipes)
+            tally = compute_cells(worker, name, cells, run_id)
+    return {
+        "feature": feature,
+        "chunk": chunk,
+        "outcomes": dict(tally.outcomes),
+        "errors": tally.errors,
+        "seconds": tally.seconds,
+    }
+
+
+def run_of(inputs: Iterable[Any]) -> str:
+    """The run that joined branches belong to; a branch whose task died may not know it."""
+    return str(next(each.run_id for each in inputs if getattr(each, "run_id", None)))
+
+
+def tallies_of(inputs: Iterable[Any]) -> list[dict[str, Any]]:
+    """What was gathered before the branches parted."""
+    return next((each.tallies for each in inputs if getattr(each, "tallies", None)), [])
+
+
+def gather(
+    inputs: Iterable[Any], features: Sequence[str], kind: str, run_id: str
+) -> list[dict[str, Any]]:
+    """The tallies of all branches; a task that died leaves an attempt for each cell it owed."""
+    found: list[dict[str, Any]] = []
+    seen: set[tuple[str, int]] = set()
+    for branch in inputs:
+        for feature in features:
+            tally = getattr(branch, f"{feature}_tally", None)
+            crash = getattr(branch, f"{feature}_crash", None)
+            if tally is not None and crash is None and (feature, tally["chunk"]) not in seen:
+                seen.add((feature, tally["chunk"]))
+                found.append(tally)
+    project = _project()
+    head = load_head(project.store, run_id)
+    for chunk in range(head.assets if kind == "assets" else head.pairs):
+        owed = load_chunk(project.store, run_id, kind, chunk)
+        for name, cells in owed.items():
+            if cells and (name, chunk) not in seen:
+                found.append(_bury(project, name, chunk, [cell.unit for cell in cells], run_id))
+    return found
+
+
+def _bury(
+    project: Any, feature: FeatureName, chunk: int, units: Sequence[UnitId], run_id: str
+) -> dict[str, Any]:
+    """Note the cells that a dead task left without a value."""
+    from copal.store.base import Attempt
+
+    table = project.store.table(project.recipes([feature])[feature])
+    stored = table.index().units
+    told = {each.unit for each in table.attempts(["failed"]) if each.run_id == run_id}
+    owed = [unit for unit in units if unit not in stored and unit not in told]
+    error = WorkerDied(f"'{feature}': the task of chunk {chunk} ended before it was done.")
+    table.record(
+        [
+            Attempt(
+                unit=unit,
+                outcome="failed",
+                run_id=run_id,
+                at=datetime.now(UTC),
+                error=str(error),
+                error_class=type(error).__name__,
+                retryable=error.retryable,
+            )
+            for unit in owed
+        ]
+    )
+    return {
+        "feature": feature,
+        "chunk": chunk,
+        "outcomes": {"failed": len(owed)},
+        "errors": {unit: str(error) for unit in owed},
+        "seconds": 0.0,
+        "died": True,
+    }
+
+
+def finish(run_id: str, tallies: Sequence[dict[str, Any]]) -> None:
+    """Keep the run's report.
+
+    Raises
+    ------
+    WorkerDied
+        A task ended before it was done, so the run is no success.
+    """
+    report = RunReport(run_id=run_id)
+    for each in tallies:
+        report.add(
+            each["feature"], Tally(Counter(each["outcomes"]), each["seconds"], each["errors"])
+        )
+        if each.get("died"):
+            report.died.append(f"{each['feature']} of chunk {each['chunk']}")
+    project = _project()
+    project.store.save(f"runs/{run_id}/report.json", (json.dumps(report.to_json()) + "\n").encode())
+    if report.died:
+        raise WorkerDied(f"{len(report.died)} tasks ended before they were done: {report.died[:5]}")
+
+
+def _project() -> Any:
+    from copal.project import Project
+
+    _tell_events()
+    flow_file = Path(sys.argv[0]).resolve()
+    return Project.find(Path(os.environ.get("COPAL_PROJECT") or flow_file.parent.parent))
+
+
+def _tell_events() -> None:
+    """Log lines as JSON: to the file that whoever started the run follows, or to stderr."""
+    import structlog
+
+    path = os.environ.get(EVENTS)
+    stream = Path(path).open("a", buffering=1) if path else sys.stderr  # noqa: SIM115  # open as long as the task
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,70 @@
+"""A worker made from a project: what one process needs to compute the cells of a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from copal.asset import Asset, Place
+from copal.errors import MissingValue, PlanOutdated, UnreadableMedia
+from copal.fingerprint import AssetId
+from copal.project import Project
+from copal.registry import FeatureName
+from copal.run import Worker
+
+
+def make_worker(project: Project, features: Iterable[str], planned: Mapping[str, str]) -> Worker:
+    """A worker for features; ``planned`` holds the recipes that the plan was made with.
+
+    Raises
+    ------
+    PlanOutdated
+        This process sees another recipe: other code, tools or weights than the planner had.
+    """
+    names = list(features)
+    recipes = project.recipes(names)
+    for name in names:
+        if name in planned and recipes[FeatureName(name)].id != planned[name]:
+            raise PlanOutdated(
+                f"'{name}': this worker's recipe is {recipes[FeatureName(name)].id[:8]}, the "
+                f"plan's {planned[name][:8]}. The registry, a tool's version or the weights "
+                "differ between the two; make them equal, or plan again."
+            )
+    places: dict[AssetId, list[Place]] = {}
+    for place in project.catalog.places():
+        if place.asset is not None:
+            places.setdefault(place.asset, []).append(place)
+
+    def open_source(asset: Asset) -> object:
+        from copal.media import Source
+
+        path = _first_there(asset, places.get(asset.id, []))
+        return Source(asset=asset.id, path=path, name=asset.name)
+
+    return Worker(
+        bound={name: project.bound(name) for name in recipes},
+        recipes=recipes,
+        store=project.store,
+        assets={asset.id: asset for asset in project.catalog.assets()},
+        open_source=open_source,
+    )
+
+
+def _first_there(asset: Asset, places: Iterable[Place]) -> Path:
+    tried = []
+    for place in places:
+        parsed = urlparse(place.locator)
+        if parsed.scheme != "file":
+            tried.append(place.locator)
+            continue
+        path = Path(unquote(parsed.path))
+        if path.exists():
+            return path
+        tried.append(str(path))
+    if not tried:
+        raise MissingValue(f"{asset.name} ({asset.short}): the catalogue knows no place for it.")
+    raise UnreadableMedia(
+        f"{asset.name} ({asset.short}): not at {', '.join(tried)} any more. "
+        "Put it back, or 'copal add' it where it is now."
+    )

@@ -1,0 +1,194 @@
+"""The pinned ffmpeg: which binary it is, and how it is run on files nobody trusts."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from copal.errors import StoreError, UnreadableMedia
+
+INPUT_OPTIONS = {
+    # A playlist that calls itself film.mp4 opens other files unless its format is not listed;
+    # the protocol list alone does not stop it.
+    "protocol_whitelist": "file",
+    "format_whitelist": (
+        "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpegtsraw,mpeg,mpegvideo,avi,mxf,flv,asf,ogg,"
+        "wav,aiff,flac,mp3,aac,ac3,eac3,dv,gxf,h264,hevc,obu,ivf,nut,y4m,yuv4mpegpipe,"
+        "png_pipe,jpeg_pipe,webp_pipe,tiff_pipe,bmp_pipe,gif"
+    ),
+    "max_pixels": str(100_000_000),
+    "max_streams": "64",
+}
+"""Options that every reader of a source gives to libavformat, PyAV's and the binary's alike."""
+
+GIB = 1 << 30
+STDERR_LIMIT = 1 << 20
+
+# The limits are set by a Python that then becomes ffmpeg, not by preexec_fn, which may deadlock
+# in a process with threads. It also asks the kernel to end ffmpeg when this process is killed.
+_LAUNCH = """
+import ctypes, os, resource, signal, sys
+address, file, parent = map(int, sys.argv[1:4])
+for kind, limit in ((resource.RLIMIT_AS, address), (resource.RLIMIT_FSIZE, file),
+                    (resource.RLIMIT_CORE, 0)):
+    resource.setrlimit(kind, (limit, limit))
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+os.execv(sys.argv[4], sys.argv[4:])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one command may use at most."""
+
+    seconds: float = 2 * 3600
+    memory_bytes: int = 8 * GIB
+    """Address space. A 4K HEVC source with two threads maps under 3 GiB."""
+    file_bytes: int = 64 * GIB
+    """Size of any one file it writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended."""
+
+    complaints: tuple[str, ...]
+    """Distinct lines of stderr at level error, sorted: threads write them in any order."""
+    seconds: float
+
+
+@lru_cache(maxsize=1)
+def binary() -> Path:
+    """The ffmpeg in use: ``$COPAL_FFMPEG``, or the one that imageio-ffmpeg carries.
+
+    Raises
+    ------
+    StoreError
+        There is none; the operator has to install one.
+    """
+    named = os.environ.get("COPAL_FFMPEG")
+    if named:
+        path = Path(named).absolute()
+        if not os.access(path, os.X_OK):
+            raise StoreError(f"$COPAL_FFMPEG: '{named}' is no program that can be run. Correct it.")
+        return path
+    import imageio_ffmpeg
+
+    return Path(imageio_ffmpeg.get_ffmpeg_exe()).absolute()
+
+
+@lru_cache(maxsize=1)
+def version() -> str:
+    """The version that ffmpeg gives itself, such as ``9.0.2-static``; asked once per process."""
+    done = subprocess.run(
+        [str(binary()), "-hide_banner", "-version"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True,
+        env=_environment(),
+    )  # fmt: skip
+    return done.stdout.split(maxsplit=3)[2]
+
+
+def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> Outcome:
+    """Run ffmpeg on a source, within limits, without input and without our environment.
+
+    Parameters
+    ----------
+    command
+        Arguments, the binary first.
+    name
+        What messages call the source.
+
+    Raises
+    ------
+    UnreadableMedia
+        ffmpeg gave up, or took longer than it may. Nothing of it is left running.
+    """
+    limits = limits or Limits()
+    started = time.monotonic()
+    launch = [
+        sys.executable, "-I", "-S", "-c", _LAUNCH,
+        str(limits.memory_bytes), str(limits.file_bytes), str(os.getpid()),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [*launch, *command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=_environment(), start_new_session=True,
+    )  # fmt: skip
+    try:
+        text = _listen(process, started + limits.seconds)
+    except BaseException:
+        _end(process)
+        raise
+    if text is None:
+        _end(process)
+        raise UnreadableMedia(
+            f"{name}: ffmpeg was stopped after {limits.seconds:g} seconds. "
+            "Raise the feature's timeout if the file is that long; otherwise supply it again."
+        )
+    complaints = _lines(text)
+    if process.returncode:
+        last = _last_line(text) or f"exit code {process.returncode}"
+        raise UnreadableMedia(
+            f"{name}: ffmpeg could not decode it ({last}). "
+            "Check that the file plays, and supply it again."
+        )
+    return Outcome(complaints, time.monotonic() - started)
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours: a decoder that is taken over finds no credentials."""
+    return {"LC_ALL": "C", "PATH": "/usr/bin:/bin", "AV_LOG_FORCE_NOCOLOR": "1"}
+
+
+def _listen(process: subprocess.Popen[bytes], deadline: float) -> str | None:
+    """All that the process wrote to stderr, up to a limit; None when the deadline passed."""
+    assert process.stderr is not None
+    kept = bytearray()
+    with process.stderr as stderr:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            if not select.select([stderr], [], [], left)[0]:
+                return None
+            block = os.read(stderr.fileno(), 1 << 16)
+            if not block:
+                break
+            kept += block[: STDERR_LIMIT - len(kept)]
+    try:
+        process.wait(max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return None
+    return kept.decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    plain = re.sub(r" @ 0x[0-9a-f]+", "", text)  # addresses differ from run to run
+    return tuple(sorted({line.strip() for line in plain.splitlines() if line.strip()}))
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in re.sub(r" @ 0x[0-9a-f]+", "", text).splitlines()]
+    return next((line for line in reversed(lines) if line), "")
+

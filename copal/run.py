@@ -1,0 +1,391 @@
+"""Computing: takes the cells of one feature and does them one by one; decides nothing."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import socket
+import tempfile
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import structlog
+
+from copal.asset import Asset
+from copal.binding import Bound, code_digest
+from copal.errors import BrokenContract, ComputeFailed, CopalError, MissingValue
+from copal.feature import LocalFile, Output, Pair, Value
+from copal.fingerprint import AssetId, Digest, UnitId, fingerprint, pair_assets
+from copal.graph import Recipe
+from copal.plan import Cell, Reason
+from copal.registry import FeatureName
+from copal.store.base import Attempt, Store, StoredValue, ValueTable, new_value
+
+log = structlog.get_logger("copal.run")
+
+FLUSH_SECONDS = 5.0
+"""A worker publishes at most this often: each commit costs, and a crash loses what waits."""
+FLUSH_UNITS = 64
+"""Above about 100 keys a commit, Lance's conflict filter starts to see conflicts that are none."""
+READ_UNITS = 32
+"""Values of needs that are read at once."""
+KEPT_VALUES = 512
+"""Values that pair features keep in memory between pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What computing needs: features with their recipes, the store, and where media is."""
+
+    bound: Mapping[FeatureName, Bound]
+    recipes: Mapping[FeatureName, Recipe]
+    store: Store
+    assets: Mapping[AssetId, Asset]
+    open_source: Callable[[Asset], Any]
+    """Makes the argument ``source`` of an asset."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How the cells of a chunk went."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """``stored``, ``empty``, ``carried``, ``kept``, ``lost``, ``failed``, ``blocked``."""
+    seconds: float = 0.0
+    errors: dict[str, str] = field(default_factory=dict)
+    """Unit → message, of those that failed."""
+
+
+def compute_cells(
+    worker: Worker, feature: FeatureName, cells: Sequence[Cell], run_id: str
+) -> Tally:
+    """Compute the cells of one feature; an error of one stays its own.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written. Nothing half-written is visible, and a later run goes on.
+    """
+    return _Chunk(worker, feature, run_id).compute(cells)
+
+
+class _Chunk:
+    """The cells of one feature on their way through one worker."""
+
+    def __init__(self, worker: Worker, feature: FeatureName, run_id: str) -> None:
+        self.worker = worker
+        self.feature = feature
+        self.run_id = run_id
+        self.bound = worker.bound[feature]
+        self.recipe = worker.recipes[feature]
+        self.table = worker.store.table(self.recipe)
+        self.tally = Tally()
+        self.waiting: list[StoredValue] = []
+        self.replacing: list[StoredValue] = []
+        self.attempts: list[Attempt] = []
+        self.workspaces: list[Path] = []
+        self.flushed_at = time.monotonic()
+        self.machine = socket.gethostname()
+        self.code = code_digest(self.bound)
+        self.values: OrderedDict[tuple[str, str], StoredValue] = OrderedDict()
+
+    def compute(self, cells: Sequence[Cell]) -> Tally:
+        started = time.monotonic()
+        try:
+            for start in range(0, len(cells), READ_UNITS):
+                self.compute_some(cells[start : start + READ_UNITS])
+            self.flush()
+        finally:
+            for workspace in self.workspaces:
+                shutil.rmtree(workspace, ignore_errors=True)
+        self.tally.seconds = time.monotonic() - started
+        return self.tally
+
+    def compute_some(self, cells: Sequence[Cell]) -> None:
+        inputs = self.inputs([cell.unit for cell in cells])
+        held = self.table.digests([cell.unit for cell in cells])
+        fresh = [cell for cell in cells if cell.unit not in held]
+        carried = self.find_carried(fresh, inputs)
+        for cell in cells:
+            digest = inputs[cell.unit]
+            if digest is None:
+                self.tally.outcomes["blocked"] += 1
+                log.info("cell.blocked", feature=self.feature, unit=cell.unit)
+            elif cell.unit in carried:
+                self.carry(cell, *carried[cell.unit])
+            elif self.holds(cell, held, digest):
+                self.tally.outcomes["kept"] += 1
+                log.info("cell.kept", feature=self.feature, unit=cell.unit)
+            else:
+                self.compute_one(cell, digest)
+            if (
+                len(self.waiting) + len(self.replacing) >= FLUSH_UNITS
+                or time.monotonic() - self.flushed_at > FLUSH_SECONDS
+            ):
+                self.flush()
+
+    @staticmethod
+    def holds(cell: Cell, held: Mapping[str, tuple[Digest, Digest]], inputs: Digest) -> bool:
+        """Whether the value is there: another run was quicker, or forcing changed nothing."""
+        if cell.unit not in held:
+            return False
+        return not cell.replace or (cell.reason is Reason.INPUT and held[cell.unit][0] == inputs)
+
+    # What a cell starts from
+
+    def need_units(self, need: FeatureName, unit: UnitId) -> tuple[str, ...]:
+        """The units of a need that a unit of this feature takes: two for a pair of assets."""
+        mine, its = self.bound.declaration.unit, self.worker.bound[need].declaration.unit
+        return pair_assets(unit) if mine == "pair" and its == "asset" else (unit,)
+
+    def inputs(self, units: Sequence[UnitId]) -> dict[UnitId, Digest | None]:
+        """Inputs digest of each unit; None where a need has no value."""
+        digests: dict[FeatureName, dict[str, str]] = {}
+        for need in set(self.bound.declaration.needs.values()):
+            wanted = sorted({each for unit in units for each in self.need_units(need, unit)})
+            table = self.worker.store.table(self.worker.recipes[need])
+            digests[need] = {unit: value for unit, (_, value) in table.digests(wanted).items()}
+        found: dict[UnitId, Digest | None] = {}
+        for unit in units:
+            parts = {}
+            for argument, need in self.bound.declaration.needs.items():
+                taken = [digests[need].get(each) for each in self.need_units(need, unit)]
+                if None in taken:
+                    break
+                parts[argument] = taken
+            else:
+                found[unit] = fingerprint(
+                    "inputs",
+                    needs=parts,
+                    essences=self.essences(unit) if self.bound.declaration.of else [],
+                    **self.recipe.parts(),
+                )
+                continue
+            found[unit] = None
+        return found
+
+    def essences(self, unit: UnitId) -> list[str]:
+        """The streams that the feature reads; all of them unless its class says which."""
+        asset = self.worker.assets[AssetId(unit)]
+        reads = getattr(self.bound.instance, "reads", None)
+        return sorted(e.digest for e in asset.essences if reads is None or e.kind in reads)
+
+    def need_value(self, need: FeatureName, unit: str) -> StoredValue:
+        key = (need, unit)
+        if key not in self.values:
+            table = self.worker.store.table(self.worker.recipes[need])
+            found = table.read([unit])
+            if unit not in found:
+                raise MissingValue(f"'{need}' has no value for {unit[:8]} any more.")
+            self.values[key] = found[unit]
+            while len(self.values) > KEPT_VALUES:
+                self.values.popitem(last=False)
+        self.values.move_to_end(key)
+        return self.values[key]
+
+    def arguments(self, unit: UnitId, workspace: Path | None) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        for argument, need in self.bound.declaration.needs.items():
+            values = [self.need_value(need, each).value() for each in self.need_units(need, unit)]
+            if len(values) == 2:
+                left, right = values
+                same = len(set(pair_assets(unit))) == 1
+                value: Value | Pair[Value] = Pair(left, left if same else right)
+            else:
+                (value,) = values
+            given[argument] = self.bound.hand_over(argument, value)
+        if "source" in self.bound.arguments:
+            given["source"] = self.worker.open_source(self.worker.assets[AssetId(unit)])
+        if workspace is not None:
+            given["workspace"] = workspace
+        return given
+
+    # Carrying over
+
+    def find_carried(
+        self, cells: Sequence[Cell], inputs: Mapping[UnitId, Digest | None]
+    ) -> dict[UnitId, tuple[Recipe, ValueTable]]:
+        """Cells that an older recipe has a value for, computed from the same inputs."""
+        found: dict[UnitId, tuple[Recipe, ValueTable]] = {}
+        units = [cell.unit for cell in cells]
+        for recipe in self.worker.store.recipes(self.feature):
+            if recipe.id == self.recipe.id or not units:
+                continue
+            table = self.worker.store.table(recipe)
+            for unit, (digest, _) in table.digests(units).items():
+                if digest == inputs[UnitId(unit)]:
+                    found.setdefault(UnitId(unit), (recipe, table))
+        return found
+
+    def carry(self, cell: Cell, recipe: Recipe, table: ValueTable) -> None:
+        old = table.read([cell.unit])[cell.unit]
+        self.waiting.append(
+            replace(
+                old,
+                run_id=self.run_id,
+                published_at=datetime.now(UTC),
+                carried_from=old.carried_from or recipe.id,
+            )
+        )
+        self.note(cell, "carried")
+
+    # Computing
+
+    def compute_one(self, cell: Cell, inputs_digest: Digest) -> None:
+        workspace = None
+        if "workspace" in self.bound.arguments:
+            workspace = Path(tempfile.mkdtemp(prefix="copal-"))
+            self.workspaces.append(workspace)
+        started, cpu = time.monotonic(), _cpu_seconds()
+        log.debug("cell.started", feature=self.feature, unit=cell.unit)
+        try:
+            value = self.value_of(cell.unit, workspace, inputs_digest)
+        except Exception as exc:
+            if workspace is not None:
+                shutil.rmtree(workspace, ignore_errors=True)
+            self.failed(cell, _ours(exc, self.feature, cell.unit), started, cpu)
+            return
+        (self.replacing if cell.replace else self.waiting).append(value)
+        self.note(
+            cell,
+            "stored" if value.state == "ok" else "empty",
+            seconds=time.monotonic() - started,
+            cpu_seconds=_cpu_seconds() - cpu,
+            size=sum(file.size_bytes for file in value.files.values()),
+            rows=value.rows.num_rows,
+        )
+
+    def value_of(self, unit: UnitId, workspace: Path | None, inputs_digest: Digest) -> StoredValue:
+        made = self.bound.instance.compute(**self.arguments(unit, workspace))
+        output = made if isinstance(made, Output) else Output(made)
+        check_rows(output.rows, self.bound.columns, f"'{self.feature}' on {unit[:8]}")
+        files = {name: LocalFile(path) for name, path in output.files.items()}
+        return new_value(unit, output.rows, files, inputs_digest=inputs_digest, run_id=self.run_id)
+
+    def failed(self, cell: Cell, error: CopalError, started: float, cpu: float) -> None:
+        self.tally.errors[cell.unit] = str(error)
+        cause = error.__cause__
+        self.note(
+            cell,
+            "failed",
+            seconds=time.monotonic() - started,
+            cpu_seconds=_cpu_seconds() - cpu,
+            error=str(error),
+            error_class=type(
+                cause if isinstance(error, ComputeFailed) and cause else error
+            ).__name__,
+            retryable=error.retryable,
+        )
+
+    def note(
+        self,
+        cell: Cell,
+        outcome: str,
+        *,
+        seconds: float = 0.0,
+        cpu_seconds: float = 0.0,
+        size: int = 0,
+        rows: int = 0,
+        error: str = "",
+        error_class: str = "",
+        retryable: bool = False,
+    ) -> None:
+        self.tally.outcomes[outcome] += 1
+        assets = (self.worker.assets.get(each) for each in set(pair_assets(cell.unit)))
+        self.attempts.append(
+            Attempt(
+                unit=cell.unit,
+                outcome=outcome,
+                run_id=self.run_id,
+                at=datetime.now(UTC),
+                seconds=seconds,
+                cpu_seconds=cpu_seconds,
+                media_seconds=sum(asset.duration_seconds for asset in assets if asset),
+                bytes=size,
+                error_class=error_class,
+                error=error,
+                retryable=retryable,
+                machine=self.machine,
+                code_digest=self.code,
+            )
+        )
+        details: dict[str, Any] = {"error": error} if error else {"rows": rows}
+        log.info(
+            f"cell.{outcome}",
+            feature=self.feature,
+            version=self.recipe.version,
+            unit=cell.unit,
+            reason=str(cell.reason),
+            elapsed_seconds=round(seconds, 3),
+            **details,
+        )
+
+    def flush(self) -> None:
+        """Publish what waits, then tell the attempts."""
+        published = self.table.publish(self.waiting)
+        self.table.publish(self.replacing, replace=True)
+        if published.lost:
+            self.tally.outcomes["lost"] += len(published.lost)
+            log.info("cells.lost", feature=self.feature, units=sorted(published.lost))
+        self.table.record(self.attempts)
+        self.waiting, self.replacing, self.attempts = [], [], []
+        for workspace in self.workspaces:
+            shutil.rmtree(workspace, ignore_errors=True)
+        self.workspaces.clear()
+        self.flushed_at = time.monotonic()
+
+
+def check_rows(rows: object, columns: pa.Schema, where: str) -> None:
+    """Rows as promised: a table of exactly these columns, without NaN or infinity.
+
+    Raises
+    ------
+    BrokenContract
+        They are not.
+    """
+    if not isinstance(rows, pa.Table):
+        raise BrokenContract(
+            f"{where}: compute returned {type(rows).__name__}, not a pyarrow Table."
+        )
+    if not rows.schema.equals(columns, check_metadata=False):
+        promised, got = ({f.name: str(f.type) for f in schema} for schema in (columns, rows.schema))
+        wrong = next((n for n in {**promised, **got} if promised.get(n) != got.get(n)), None)
+        if wrong is None:
+            raise BrokenContract(
+                f"{where}: columns {rows.schema.names} are not in the order of {columns.names}."
+            )
+        raise BrokenContract(
+            f"{where}: column '{wrong}' is {got.get(wrong, 'absent')}, but the feature declares "
+            f"{promised.get(wrong, 'no such column')}."
+        )
+    import numpy as np
+
+    for name in rows.column_names:
+        for chunk in rows.column(name).chunks:
+            while pa.types.is_fixed_size_list(chunk.type) or pa.types.is_list(chunk.type):
+                chunk = chunk.flatten()
+            if pa.types.is_floating(chunk.type):
+                values = chunk.drop_null().to_numpy(zero_copy_only=False)
+                if not np.isfinite(values).all():
+                    raise BrokenContract(f"{where}: column '{name}' holds NaN or infinity.")
+
+
+def _ours(exc: Exception, feature: str, unit: str) -> CopalError:
+    """A feature's own exception, wrapped; ours pass."""
+    if isinstance(exc, CopalError):
+        return exc
+    failed = ComputeFailed(f"'{feature}' on {unit[:8]}: {type(exc).__name__}: {exc}")
+    failed.__cause__ = exc
+    return failed
+
+
+def _cpu_seconds() -> float:
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    its = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + its.ru_utime + its.ru_stime

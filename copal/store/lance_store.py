@@ -1,0 +1,296 @@
+"""The store that lasts: one Lance table per recipe, files by content, everything readable by hand.
+
+::
+
+    <store>/store.json
+    <store>/features/<feature>/v<version>-<recipe>/
+        recipe.json        the named parts of the recipe; never changes
+        values.lance       one row per unit; inserted once
+        attempts.lance     append-only
+        files/             derivatives too large for a row, named by digest
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from copal import __version__
+from copal.errors import NewerStore, StoreError
+from copal.feature import File
+from copal.fingerprint import Digest, RecipeId, UnitId
+from copal.graph import Recipe
+from copal.store.base import Attempt, Publication, StoredValue, TableIndex
+from copal.store.folder import Folder
+from copal.store.tables import Table, is_in, key_field
+
+STORE_FORMAT = 1
+"""Raised when a store written by this Copal cannot be read by an older one."""
+
+READ_AT_ONCE = 256
+"""Units per filter: longer lists make slow filters."""
+
+_FILE = pa.struct([("name", pa.string()), ("digest", pa.string()), ("bytes", pa.int64())])
+_ATTEMPTS = pa.schema(
+    [
+        pa.field("unit", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        ("run_id", pa.string()),
+        ("at", pa.timestamp("us", "UTC")),
+        ("seconds", pa.float64()),
+        ("cpu_seconds", pa.float64()),
+        ("media_seconds", pa.float64()),
+        ("bytes", pa.int64()),
+        ("error_class", pa.string()),
+        ("error", pa.string()),
+        ("retryable", pa.bool_()),
+        ("machine", pa.string()),
+        ("code_digest", pa.string()),
+    ]
+)
+
+
+def _values_schema(columns: pa.Schema) -> pa.Schema:
+    plain = pa.struct([field.remove_metadata() for field in columns])
+    return pa.schema(
+        [
+            key_field("unit"),
+            pa.field("publication_id", pa.string(), nullable=False),
+            pa.field("state", pa.string(), nullable=False),
+            ("inputs_digest", pa.string()),
+            ("value_digest", pa.string()),
+            ("run_id", pa.string()),
+            ("published_at", pa.timestamp("us", "UTC")),
+            ("carried_from", pa.string()),
+            ("items", pa.list_(plain)),
+            ("files", pa.list_(_FILE)),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LanceTable:
+    """Values and attempts of one recipe."""
+
+    folder: Folder
+    place: str
+    """Name of the table's folder inside the store."""
+    recipe: Recipe
+
+    def index(self) -> TableIndex:
+        """Which units have a value; reads two short columns."""
+        found = self._values(None).read(["unit", "state"])
+        units = found["unit"].to_pylist()
+        empty = [u for u, s in zip(units, found["state"].to_pylist(), strict=True) if s == "empty"]
+        return TableIndex(frozenset(units), frozenset(empty))
+
+    def read(self, units: Sequence[str]) -> dict[str, StoredValue]:
+        """Values by unit."""
+        found: dict[str, StoredValue] = {}
+        table = self._values(None)
+        dataset = table.open()
+        if dataset is None:
+            return found
+        for start in range(0, len(units), READ_AT_ONCE):
+            part = dataset.to_table(filter=is_in("unit", units[start : start + READ_AT_ONCE]))
+            for index, unit in enumerate(part["unit"].to_pylist()):
+                found[unit] = self._from_row(part, index)
+        return found
+
+    def digests(self, units: Sequence[str]) -> dict[str, tuple[Digest, Digest]]:
+        """Inputs digest and value digest by unit."""
+        found: dict[str, tuple[Digest, Digest]] = {}
+        for start in range(0, len(units), READ_AT_ONCE):
+            part = self._values(None).read(
+                ["unit", "inputs_digest", "value_digest"],
+                where=is_in("unit", units[start : start + READ_AT_ONCE]),
+            )
+            columns = (part[name].to_pylist() for name in part.column_names)
+            found |= {u: (Digest(i), Digest(v)) for u, i, v in zip(*columns, strict=True)}
+        return found
+
+    def publish(self, values: Sequence[StoredValue], *, replace: bool = False) -> Publication:
+        """Files first, then one commit of all rows."""
+        if not values:
+            return Publication(frozenset(), frozenset())
+        self._introduce()
+        for value in values:
+            for name, file in value.files.items():
+                self.folder.put_file(self._file_name(value.file_digests[name]), file.path())
+        rows = self._to_rows(values)
+        table = self._values(values[0].rows.schema)
+        if replace:
+            table.upsert(rows, key="unit")
+            return Publication(frozenset(value.unit for value in values), frozenset())
+        return table.insert(rows, key="unit", mark="publication_id")
+
+    def record(self, attempts: Sequence[Attempt]) -> None:
+        """Append attempts."""
+        if attempts:
+            self._introduce()
+            rows = [dataclasses.asdict(attempt) for attempt in attempts]
+            self._attempts().append(pa.Table.from_pylist(rows, schema=_ATTEMPTS))
+
+    def attempts(self, outcomes: Sequence[str] = ()) -> list[Attempt]:
+        """Attempts in the order of their time."""
+        where = is_in("outcome", outcomes) if outcomes else None
+        rows = self._attempts().read(where=where).sort_by("at").to_pylist()
+        return [Attempt(**row) for row in rows]
+
+    def values_uri(self) -> str:
+        """Where the values table is, for those who open it with Lance themselves."""
+        return f"{self.folder.uri}/{self.place}/values.lance"
+
+    def _introduce(self) -> None:
+        name = f"{self.place}/recipe.json"
+        if self.folder.get(name) is None:
+            parts = self.recipe.to_json() | {"created_at": datetime.now(UTC).isoformat()}
+            self.folder.put(name, (json.dumps(parts, indent=1, sort_keys=True) + "\n").encode())
+
+    def _values(self, columns: pa.Schema | None) -> Table:
+        schema = _values_schema(columns if columns is not None else pa.schema([]))
+        return Table(self.values_uri(), schema, self.folder.storage_options)
+
+    def _attempts(self) -> Table:
+        uri = f"{self.folder.uri}/{self.place}/attempts.lance"
+        return Table(uri, _ATTEMPTS, self.folder.storage_options)
+
+    def _file_name(self, digest: str) -> str:
+        return f"{self.place}/files/{digest}"
+
+    def _to_rows(self, values: Sequence[StoredValue]) -> pa.Table:
+        columns = values[0].rows.schema
+        schema = _values_schema(columns)
+        offsets = [0]
+        for value in values:
+            offsets.append(offsets[-1] + value.rows.num_rows)
+        joined = pa.concat_tables([value.rows for value in values]).combine_chunks()
+        plain = schema.field("items").type.value_type
+        parts = [
+            column.chunk(0) if column.num_chunks else pa.array([], column.type)
+            for column in joined.columns
+        ]
+        structs = pa.StructArray.from_arrays(parts, fields=list(plain))
+        publication = uuid.uuid4().hex
+        count = len(values)
+        return pa.Table.from_arrays(
+            [
+                pa.array([value.unit for value in values]),
+                pa.array([publication] * count),
+                pa.array([value.state for value in values]),
+                pa.array([value.inputs_digest for value in values]),
+                pa.array([value.value_digest for value in values]),
+                pa.array([value.run_id for value in values]),
+                pa.array([value.published_at for value in values], pa.timestamp("us", "UTC")),
+                pa.array([value.carried_from for value in values], pa.string()),
+                pa.ListArray.from_arrays(
+                    pa.array(offsets, pa.int32()), structs, type=schema.field("items").type
+                ),
+                pa.array([self._file_rows(value) for value in values], pa.list_(_FILE)),
+            ],
+            schema=schema,
+        )
+
+    @staticmethod
+    def _file_rows(value: StoredValue) -> list[dict[str, object]]:
+        return [
+            {"name": name, "digest": value.file_digests[name], "bytes": file.size_bytes}
+            for name, file in sorted(value.files.items())
+        ]
+
+    def _from_row(self, part: pa.Table, index: int) -> StoredValue:
+        row = part.slice(index, 1)
+        items = row["items"].combine_chunks()
+        structs = items.chunk(0).flatten() if hasattr(items, "chunks") else items.flatten()
+        fields = list(structs.type)
+        rows = pa.Table.from_arrays(
+            structs.flatten(),
+            schema=pa.schema(fields),
+        )
+        files = row["files"][0].as_py() or []
+        one = {name: row[name][0].as_py() for name in _SCALARS}
+        handles: dict[str, File] = {
+            each["name"]: self.folder.file(self._file_name(each["digest"])) for each in files
+        }
+        return StoredValue(
+            unit=UnitId(one["unit"]),
+            rows=rows,
+            files=handles,
+            file_digests={each["name"]: Digest(each["digest"]) for each in files},
+            inputs_digest=Digest(one["inputs_digest"]),
+            value_digest=Digest(one["value_digest"]),
+            run_id=one["run_id"],
+            published_at=one["published_at"],
+            carried_from=RecipeId(one["carried_from"]) if one["carried_from"] else None,
+        )
+
+
+_SCALARS = ("unit", "inputs_digest", "value_digest", "run_id", "published_at", "carried_from")
+
+
+class LanceStore:
+    """A store in a folder, on this machine or in S3."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+        self._check_format()
+
+    def _check_format(self) -> None:
+        data = self.folder.get("store.json")
+        if data is None:
+            return
+        try:
+            found = json.loads(data)
+            number, writer = int(found["format"]), found["copal"]
+        except (ValueError, KeyError, TypeError) as exc:
+            raise StoreError(f"{self.folder.uri}/store.json is damaged: {exc}.") from exc
+        if number > STORE_FORMAT:
+            raise NewerStore(
+                f"{self.folder.uri}: this store was written by Copal {writer} (format {number}); "
+                f"Copal {__version__} reads up to format {STORE_FORMAT}. Upgrade Copal."
+            )
+
+    def introduce(self) -> None:
+        """Write the store's own mark, if it has none."""
+        if self.folder.get("store.json") is None:
+            mark = {"format": STORE_FORMAT, "copal": __version__}
+            self.folder.put("store.json", (json.dumps(mark) + "\n").encode())
+
+    def table(self, recipe: Recipe) -> LanceTable:
+        """The table of a recipe."""
+        place = f"features/{recipe.feature}/v{recipe.version}-{recipe.id[:16]}"
+        return LanceTable(self.folder, place, recipe)
+
+    def recipes(self, feature: str) -> list[Recipe]:
+        """Every recipe of a feature that has a table, the newest first."""
+        found = []
+        for name in self.folder.names(f"features/{feature}"):
+            data = self.folder.get(f"features/{feature}/{name}/recipe.json")
+            if data is None:  # its first writer was stopped before it wrote anything
+                continue
+            parts = json.loads(data)
+            created = parts.pop("created_at", "")
+            found.append((created, name, Recipe.from_json(parts)))
+        return [recipe for *_, recipe in sorted(found, key=lambda each: each[:2], reverse=True)]
+
+    def save(self, name: str, data: bytes) -> None:
+        """Keep a small document under a name."""
+        self.folder.put(name, data)
+
+    def load(self, name: str) -> bytes | None:
+        """The document of that name, or None."""
+        return self.folder.get(name)
+
+
+def local_store(path: Path) -> LanceStore:
+    """A store in a directory, made when it is first written to."""
+    from copal.store.folder import LocalFolder
+
+    return LanceStore(LocalFolder(path))
