@@ -132,9 +132,7 @@ def _plain(value: Any) -> Any:
 
 def _import(declaration: Declaration, root: Path, at: str) -> type:
     module_name, _, class_name = declaration.compute.partition(":")
-    folder = str(root)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    _look_first_in(root, module_name.partition(".")[0])
     try:
         module = importlib.import_module(module_name)
     except CopalError:
@@ -150,6 +148,18 @@ def _import(declaration: Declaration, root: Path, at: str) -> type:
             f"{at}: {module_name} has no class '{class_name}'." + suggestion(class_name, names)
         )
     return found
+
+
+def _look_first_in(root: Path, package: str) -> None:
+    """Import from the registry's folder, also when another project's package of that name is in."""
+    folder = str(root)
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    loaded = getattr(sys.modules.get(package), "__path__", None)
+    if loaded and (root / package).is_dir() and str(root / package) not in list(loaded):
+        for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
 
 
 def _arguments(cls: type, declaration: Declaration, at: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A contact sheet: match cuts and the shots of their titles as one HTML file that needs nothing else."""
+"""A contact sheet: match cuts and their titles' shots, as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ class Sheet:
         if not self.work:
             return ""
         computed, stored = (sum(getattr(w, k) for w in self.work) for k in ("computed", "stored"))
-        carried, failed = (sum(getattr(w, k) for w in self.work) for k in ("carried_over", "failed"))
+        carried, failed = (
+            sum(getattr(w, k) for w in self.work) for k in ("carried_over", "failed")
+        )
         parts = [f"{_count(computed, 'cell')} computed" if computed else "Nothing was computed"]
         parts += [f"{carried:,} carried over"] if carried else []
         parts += [f"{stored:,} came from the store"] if stored else []
@@ -178,7 +180,6 @@ def render(sheet: Sheet) -> str:
         names=names,
         flavours=list(dict.fromkeys(match.flavour for match in sheet.matches)),
         ranks=_ranks(sheet.matches),
-        shown_assets={(title.title, title.asset) for title in sheet.titles},
     )
 
 

@@ -33,7 +33,7 @@ class ShotMotion:
     8 directions), one for stillness. Speeds are in picture widths per second, so neither size
     nor frame rate shows; averages over time let a shaking camera cancel itself out.
 
-    Measured on Tears of Steel's battle (25 shots, 150 pairs of frames): 0.6 CPU-seconds.
+    Measured on Tears of Steel's battle (25 shots, 150 pairs of frames): 0.4 CPU-seconds.
     """
 
     pairs: int = 2
@@ -76,32 +76,24 @@ class ShotMotion:
         half = max(1, round(encode.frame_rate / 2))
         bounds = zip(shots["clear_start"].to_pylist(), shots["clear_end"].to_pylist(), strict=True)
         parts = [self._parts(FrameRange(*bound), half) for bound in bounds]
-        firsts = sorted({first for part in parts for places in part for first in places})
+        firsts = {first for part in parts for places in part for first in places}
         height = max(16, round(self.width * encode.small.height / encode.small.width))
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        frames = encode.small.frames_at(
-            sorted({*firsts, *(first + 1 for first in firsts)}),
-            size=(self.width, height),
-            format="gray",
-        )
+        wanted = sorted(firsts | {first + 1 for first in firsts})
+        size = (self.width, height)
         motions: dict[int, Floats] = {}
-        before, picture = -2, np.zeros(0, np.uint8)
-        for index, after in frames:
-            if index == before + 1 and before in set(firsts):
-                motions[before] = _motion(flow, picture, after) * float(encode.frame_rate)
-            before, picture = index, after
-        rows = []
-        for start, middle, end in parts:
-            whole = _mean(motions, [*start, *middle, *end])
-            ends = (_mean(motions, start), _mean(motions, end))
-            rows.append((*(_vector(m) for m in (whole, *ends)), np.abs(whole).sum()))
-        arrays = [
-            pa.FixedSizeListArray.from_arrays(
-                np.array([row[k] for row in rows], np.float32).ravel(), type=VECTOR
-            )
-            for k in range(3)
-        ]
-        speeds = np.array([row[3] for row in rows], np.float32)
+        before = np.zeros(0, np.uint8)
+        for index, after in encode.small.frames_at(wanted, size=size, format="gray"):
+            if index - 1 in firsts:
+                motions[index - 1] = _motion(flow, before, after) * float(encode.frame_rate)
+            before = after
+        wholes = [_mean(motions, [p for places in part for p in places]) for part in parts]
+        starts, ends = ([_mean(motions, part[k]) for part in parts] for k in (0, 2))
+        arrays = []
+        for means in (wholes, starts, ends):
+            flat = np.array([_vector(mean) for mean in means], np.float32).ravel()
+            arrays.append(pa.FixedSizeListArray.from_arrays(flat, type=VECTOR))
+        speeds = pa.array([float(np.abs(mean).sum()) for mean in wholes], pa.float32())
         return pa.table([shots["shot_index"], *arrays, speeds], schema=self.columns)
 
     def _parts(self, clear: FrameRange, half: int) -> tuple[list[int], list[int], list[int]]:
@@ -110,19 +102,21 @@ class ShotMotion:
         low, high = clear.first + inset, clear.last - inset - 1
         if high < low:
             return [], [], []  # one frame: nothing moves
-        spans = ((low, min(high, low + half)), (low, high), (max(low, high - half), high))
-        start, _, end = ([*np.linspace(*span, self.pairs).round().astype(int)] for span in spans)
+        spans = ((low, min(high, low + half)), (max(low, high - half), high))
+        start, end = (np.linspace(*span, self.pairs).round().astype(int) for span in spans)
         middle = np.linspace(low, high, self.pairs + 2)[1:-1].round().astype(int)
-        return sorted({*start}), sorted({*middle}), sorted({*end})
+        return start.tolist(), middle.tolist(), end.tolist()
 
 
 def _mean(motions: dict[int, Floats], places: list[int]) -> Floats:
-    return np.mean([motions[p] for p in {*places}] or [np.zeros(DIMENSIONS - 1)], axis=0)
+    """Of some pairs of frames, each counted once; no motion without any."""
+    found = [motions[place] for place in sorted({*places})]
+    return np.asarray(np.mean(found or [np.zeros(DIMENSIONS - 1)], axis=0), np.float64)
 
 
 def _vector(motion: Floats) -> npt.NDArray[np.float32]:
     roots = np.append(np.sign(motion) * np.sqrt(np.abs(motion)), np.sqrt(STILL))
-    return (roots / np.linalg.norm(roots)).astype(np.float32)
+    return np.asarray(roots / np.linalg.norm(roots), np.float32)
 
 
 def _motion(flow: Any, one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> Floats:
@@ -146,12 +140,10 @@ def _motion(flow: Any, one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8])
     rest = moved - model @ camera
     speed = np.hypot(rest[..., 0], rest[..., 1])
     turn = np.arctan2(rest[..., 1], rest[..., 0]) / (2 * np.pi) * DIRECTIONS % DIRECTIONS
-    low = np.floor(turn).astype(int) % DIRECTIONS
+    low, share = np.floor(turn).astype(int), turn % 1
     cell = (np.arange(height) * GRID // height)[:, None] * GRID + np.arange(width) * GRID // width
-    share = turn - np.floor(turn)
-    bins = [(low, 1 - share), ((low + 1) % DIRECTIONS, share)]
-    histogram = sum(
-        np.bincount((cell * DIRECTIONS + k).ravel(), (speed * s).ravel(), GRID * GRID * DIRECTIONS)
-        for k, s in bins
-    )
+    histogram = np.zeros(GRID * GRID * DIRECTIONS)
+    for direction, part in ((low, 1 - share), (low + 1, share)):
+        bins = (cell * DIRECTIONS + direction % DIRECTIONS).ravel()
+        histogram += np.bincount(bins, (speed * part).ravel(), len(histogram))
     return np.concatenate([camera, histogram / speed.size])

@@ -17,8 +17,8 @@ class FeatureFlow(FlowSpec):
     registry = Config("registry", default="registry.yaml", parser="yaml.safe_load")
     plan_id = Parameter("plan_id", default="", help="A run planned already; plans when empty.")
 
-    asset_features = ["standard_encode", "shots", "shot_stills", "shot_composition", "dedup"]
-    pair_features = ["match_pairs_composition"]
+    asset_features = ["standard_encode", "shots", "shot_stills", "shot_composition", "shot_motion", "shot_embedding", "dedup"]
+    pair_features = ["match_pairs_composition", "match_pairs_motion", "match_pairs_embedding"]
 
     @step
     def start(self):
@@ -48,6 +48,18 @@ class FeatureFlow(FlowSpec):
     def shot_composition(self):
         """How each shot's first, middle and last pictures are composed, as vectors."""
         self.shot_composition_tally = steps.compute("shot_composition", self.run_id, "assets", self.input)
+        self.next(self.shot_motion)
+
+    @step
+    def shot_motion(self):
+        """How the camera and what it sees move in each shot, as vectors."""
+        self.shot_motion_tally = steps.compute("shot_motion", self.run_id, "assets", self.input)
+        self.next(self.shot_embedding)
+
+    @step
+    def shot_embedding(self):
+        """What a video model makes of each shot, as a vector. Needs the model's weights."""
+        self.shot_embedding_tally = steps.compute("shot_embedding", self.run_id, "assets", self.input)
         self.next(self.dedup)
 
     @step
@@ -73,6 +85,18 @@ class FeatureFlow(FlowSpec):
     def match_pairs_composition(self):
         """For every pair of assets, its best match cuts by composition."""
         self.match_pairs_composition_tally = steps.compute("match_pairs_composition", self.run_id, "pairs", self.input)
+        self.next(self.match_pairs_motion)
+
+    @step
+    def match_pairs_motion(self):
+        """For every pair of assets, its best match cuts by motion."""
+        self.match_pairs_motion_tally = steps.compute("match_pairs_motion", self.run_id, "pairs", self.input)
+        self.next(self.match_pairs_embedding)
+
+    @step
+    def match_pairs_embedding(self):
+        """For every pair of assets, its best match cuts by a video model's embedding."""
+        self.match_pairs_embedding_tally = steps.compute("match_pairs_embedding", self.run_id, "pairs", self.input)
         self.next(self.join_pairs)
 
     @step

@@ -47,7 +47,9 @@ class Audio:
             )
         blocks: list[npt.NDArray[np.int16]] = []
         path = self.file.path()
-        with av.open(f"file:{path}", options={"format_whitelist": "flac"}) as container:
+        with av.open(
+            f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": "flac"}
+        ) as container:
             stream: Any = container.streams.audio[0]
             per_tick = stream.time_base * self.sample_rate
             if start:

@@ -191,4 +191,3 @@ def _lines(text: str) -> tuple[str, ...]:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in re.sub(r" @ 0x[0-9a-f]+", "", text).splitlines()]
     return next((line for line in reversed(lines) if line), "")
-

@@ -19,17 +19,17 @@ SMALLEST_LEAD_SECONDS = Fraction(1, 5)
 Remuxing moves a picture's start by the encoder delay of the sound (AAC at 48 kHz: 21 ms, at
 8 kHz: 128 ms), and the frames must not change for that.
 """
-
-_TONEMAP = (
-    # Linear light, wide to Rec.709 primaries, highlights rolled off; source: research on HDR10
-    # and HLG clips, 203 cd/m² being reference white by ITU-R BT.2408.
-    ("zscale", {"t": "linear", "npl": "203"}),
-    ("format", {"pix_fmts": "gbrpf32le"}),
-    ("zscale", {"p": "bt709"}),
-    ("tonemap", {"tonemap": "mobius", "desat": "0"}),
-    ("zscale", {"t": "bt709", "m": "bt709", "r": "tv"}),
-    ("format", {"pix_fmts": "yuv420p"}),
-)
+UNSPECIFIED = 2
+"""In ITU-T H.273's tables of transfers, primaries and matrices."""
+STANDARD_LINES = 576
+"""Untagged pictures with more lines are Rec.709, as players take them; with fewer, Rec.601."""
+BICUBIC = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+AREA = "area+accurate_rnd+bitexact"
+FULL_PRESET = "superfast"
+"""With ``tune=fastdecode``: 152 frames per CPU-second, and 960 decoded (ultrafast 251, veryfast 81)."""
+SMALL_PRESET = "ultrafast"
+"""Of 1,691 frames at 256 × 106: 4,900 frames per CPU-second coded, 12,000 decoded, 4.2 MB.
+Superfast: 3,300, 10,300, 3.4 MB. Either finds the same 25 of 25 cuts as uncompressed frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def plan_transcode(
         video=video,
         audio=source.audio,
         frame_rate=rate,
-        full=Rendition(*_scaled(width, height, full_scale), "superfast", crf),
-        small=Rendition(*_scaled(width, height, small_scale), "superfast", crf),
+        full=Rendition(*_scaled(width, height, full_scale), FULL_PRESET, crf),
+        small=Rendition(*_scaled(width, height, small_scale), SMALL_PRESET, crf),
         lead_seconds=lead if lead < SMALLEST_LEAD_SECONDS else Fraction(0),
         threads=threads,
     )
@@ -128,21 +128,17 @@ def compile_command(
     )
     pictures = given[str(plan.video.index)]
     pictures = pictures.filter("bwdif", mode="send_frame", parity="auto", deint="interlaced")
-    for filter_name, options in _TONEMAP if plan.video.hdr else ():
-        pictures = pictures.filter(filter_name, **options)
     pictures = pictures.filter("setpts", f"floor(PTS-{start}+0.5)")
     pictures = pictures.filter("fps", fps=str(plan.frame_rate), start_time=0, round="near")
-    matrix = {} if plan.video.hdr else {"out_color_matrix": "bt709", "out_range": "tv"}
-    scaling = {"flags": "bicubic+accurate_rnd+full_chroma_int+bitexact"}
-    pictures = pictures.filter("scale", plan.full.width, plan.full.height, **scaling, **matrix)
-    pictures = pictures.filter("setsar", "1").filter("format", "yuv420p")
+    shrink = _tonemapped if plan.video.hdr else _scaled_down
+    pictures = shrink(pictures, plan).filter("setsar", "1").filter("format", "yuv420p")
     pair = pictures.split()
+    # From the scaled pictures, by area: half the cost of bicubic, and no aliasing this far down.
+    less = pair[1].filter("scale", plan.small.width, plan.small.height, flags=AREA)
+    less = less.filter("setsar", "1")
     outputs = [
         _output(pair[0], full, plan.full, plan),
-        _output(
-            pair[1].filter("scale", plan.small.width, plan.small.height, **scaling).filter("setsar", "1"),
-            small, plan.small, plan,
-        ),
+        _output(less, small, plan.small, plan),
     ]  # fmt: skip
     if plan.audio is not None:
         heard = given[str(plan.audio.index)].filter("asetpts", f"floor(PTS-{start}+0.5)")
@@ -158,6 +154,37 @@ def compile_command(
         "-hide_banner", "-nostdin", "-y", "-v", "repeat+error"
     ).compile(cmd=str(binary()))
     return command
+
+
+def _scaled_down(pictures: Any, plan: Transcode) -> Any:
+    """Pictures of the encode's size in Rec.709."""
+    video, into = plan.video, plan.full
+    colour = {"out_color_matrix": "bt709", "out_range": "tv"}
+    if video.matrix == UNSPECIFIED and min(video.width, video.height) > STANDARD_LINES:
+        colour["in_color_matrix"] = "bt709"  # ffmpeg alone would take it for Rec.601
+    return pictures.filter("scale", into.width, into.height, flags=BICUBIC, **colour)
+
+
+def _tonemapped(pictures: Any, plan: Transcode) -> Any:
+    """Pictures of the encode's size, their high dynamic range brought into Rec.709.
+
+    Notes
+    -----
+    Linear light, Rec.709 primaries, highlights rolled off (Mobius); 203 cd/m² is reference white
+    (ITU-R BT.2408). Shrinking in the first filter: 1080p HLG at 61 frames per CPU-second, not 11.
+    """
+    video, into = plan.video, plan.full
+    given = {"tin": {"pq": "smpte2084", "hlg": "arib-std-b67"}[video.hdr or "pq"]}
+    if video.matrix == UNSPECIFIED:
+        given["min"] = "2020_ncl"
+    if video.primaries == UNSPECIFIED:
+        given["pin"] = "2020"
+    pictures = pictures.filter(
+        "zscale", w=into.width, h=into.height, f="bicubic", t="linear", npl=203, **given
+    )
+    pictures = pictures.filter("format", "gbrpf32le").filter("zscale", p="bt709")
+    pictures = pictures.filter("tonemap", "mobius", desat=0)
+    return pictures.filter("zscale", t="bt709", m="bt709", r="tv")
 
 
 def _output(pictures: Any, path: Path, rendition: Rendition, plan: Transcode) -> Any:

@@ -18,6 +18,10 @@ PREFIX = "match_pairs_"
 ENCODE = "standard_encode"
 
 
+_Found = tuple[float, str, int, int, bool, FrameRange, FrameRange]
+"""Score with its sign turned, unit, left and right shot, whether left goes first, ranges."""
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two shots that a match cut joins."""
@@ -107,9 +111,9 @@ def match(
     ids = sorted(assets)
     asked = [pair_unit(one, other) for i, one in enumerate(ids) for other in ids[i:]]
     stored = [unit for unit in asked if unit in table.index().units]
-    best: list[tuple[float, str, int, int, bool, FrameRange, FrameRange]] = []
+    best: list[_Found] = []
     for unit, value in table.read(stored).items():
-        rows = value.rows.slice(0, top).to_pylist()
+        rows = value.rows.slice(0, 2 * top).to_pylist()  # each pair of shots may come both ways
         best += [
             (
                 -row["score"], unit, row["left_shot"], row["right_shot"], row["left_first"],
@@ -118,8 +122,8 @@ def match(
             )
             for row in rows
         ]  # fmt: skip
-    best.sort(key=lambda row: row[:5])
-    rates = frame_rates(project, sorted({a for row in best[:top] for a in pair_assets(row[1])}))
+    best = _one_way(sorted(best, key=lambda row: row[:5]))[:top]
+    rates = frame_rates(project, sorted({a for row in best for a in pair_assets(row[1])}))
     names = {title.id: title.name for title in project.titles.values()}
 
     def side(asset: AssetId, shot: int, span: FrameRange) -> Side:
@@ -127,12 +131,23 @@ def match(
         return Side(found, names.get(found.title, found.name), shot, span, rates[asset])
 
     cuts = []
-    for negative, unit, left_shot, right_shot, left_first, left_range, right_range in best[:top]:
+    for negative, unit, left_shot, right_shot, left_first, left_range, right_range in best:
         left, right = pair_assets(unit)
         sides = [side(left, left_shot, left_range), side(right, right_shot, right_range)]
         outgoing, incoming = sides if left_first else reversed(sides)
         cuts.append(MatchCut(-negative, chosen, outgoing, incoming))
     return MatchAnswer(tuple(cuts), chosen, len(asked), len(stored))
+
+
+def _one_way(ranked: Sequence[_Found]) -> list[_Found]:
+    """Two shots that match both ways are told once, the better way."""
+    seen: set[tuple[str, int, int]] = set()
+    kept = []
+    for row in ranked:
+        if row[1:4] not in seen:
+            seen.add(row[1:4])
+            kept.append(row)
+    return kept
 
 
 def frame_rates(project: Project, assets: Sequence[str]) -> dict[AssetId, Fraction]:

@@ -1,0 +1,109 @@
+"""The verb that shows the main job: from a folder of films to match cuts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from copal.cli.main import CELL_FAILED, DONE, Settings
+from copal.cli.tables import say
+
+SHEET = "match-cuts.html"
+
+
+@click.command()
+@click.option(
+    "--media",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Your own files. Default: three short films, painted by ffmpeg and NumPy.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the films, the store and the contact sheet.",
+)
+@click.option(
+    "--engine", type=click.Choice(["metaflow", "inline"]), default="metaflow", show_default=True
+)
+@click.option("--top", type=int, default=10, show_default=True, metavar="K")
+@click.pass_obj
+def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: int) -> int:
+    """Show the whole job: films in, match cuts out, on three small films or your own.
+
+    A second time computes nothing.
+    """
+    from copal.cli.asking import print_cuts
+    from copal.cli.doing import _hearing, print_plan, print_report
+    from copal.cli.progress import following
+
+    lake = _lake(settings, out)
+    if media is None:
+        from copal.demo import make_catalogue
+
+        media = out / "films"
+        say(f"Films: {media}")
+        make_catalogue(media)
+    refused = 0
+    for arrival in lake.add([media]):
+        if arrival.decision == "refused":
+            refused += 1
+            say(f"refused    {arrival.note}")
+        elif arrival.decision != "unchanged":
+            assert arrival.asset is not None and arrival.title is not None
+            say(f"{arrival.decision:<9}  {arrival.asset.short}  {arrival.title.name}")
+    found = lake.plan()
+    print_plan(found)
+    if found.cells:
+        with following(found) as listen, _hearing(engine, listen, settings.debug):
+            report = lake.do(found, engine, None, listen)
+    else:
+        report = lake.do(found)
+    print_report(found, report)
+    say()
+    answers = _answers(lake, top)
+    print_cuts(answers[0])
+    say()
+    sheet = out / SHEET
+    sheet.write_text(_sheet(lake, answers, found, report), encoding="utf-8")
+    say(f"Contact sheet: {sheet.resolve()}")
+    return CELL_FAILED if report.failed or found.quarantined or refused else DONE
+
+
+def _lake(settings: Settings, out: Path) -> Any:
+    """The lake of the registry at hand, or of a repository made here; its store is the demo's."""
+    from copal.errors import RegistryError
+    from copal.lake import open as open_lake
+
+    store = settings.store or str((out / "store").resolve())
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        return open_lake(settings.project, store=store)
+    except RegistryError as exc:
+        if "no such file" not in str(exc) or settings.project is not None:
+            raise
+    from copal.setup import make_repository
+
+    make_repository(out / "repository", everything=True)
+    return open_lake(out / "repository", store=store)
+
+
+def _answers(lake: Any, top: int) -> list[Any]:
+    from copal.search.match import PREFIX, flavours
+
+    default = lake.project.graph.targets()
+    return [
+        lake.match(flavour=flavour, top=top)
+        for flavour in flavours(lake.project)
+        if PREFIX + flavour in default
+    ]
+
+
+def _sheet(lake: Any, answers: list[Any], found: Any, report: Any) -> str:
+    from copal.search.contact import contact_sheet
+
+    return str(contact_sheet(lake.project, (), answers, found, report))

@@ -1,0 +1,166 @@
+"""The contact sheet of an answer: its cuts, and the shots of its titles, with their pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from copal import __version__
+from copal.asset import Asset
+from copal.errors import MissingValue
+from copal.feature import Value
+from copal.fingerprint import AssetId
+from copal.flow.report import RunReport
+from copal.plan import Plan
+from copal.project import Project
+from copal.search.match import ENCODE, MatchAnswer, Side, frame_rates
+from copal.sheet import Sheet, SheetMatch, SheetShot, SheetSide, SheetTitle, SheetWork, render
+from copal.timeline import FrameRange, timecode
+
+STILLS, PACK = "shot_stills", "stills.pack"
+MOST_TITLES = 24
+"""Titles whose shots are shown; a sheet of a whole catalogue would be too large to open."""
+
+
+def contact_sheet(
+    project: Project,
+    titles: Sequence[str],
+    answers: Sequence[MatchAnswer],
+    plan: Plan | None = None,
+    report: RunReport | None = None,
+) -> str:
+    """One HTML file with the cuts of answers and the shots of titles (all when none is named).
+
+    Parameters
+    ----------
+    plan, report
+        The run that the sheet follows, to say what was computed and what came from the store.
+
+    Raises
+    ------
+    MissingValue
+        The pictures were not computed.
+    """
+    shown = {side.asset.id: side.asset for answer in answers for cut in answer.cuts
+             for side in (cut.outgoing, cut.incoming)}  # fmt: skip
+    kinds = project.graph.root_kinds(STILLS)
+    chosen = [asset for asset in project.select(titles) if kinds == {asset.kind}][:MOST_TITLES]
+    pictures = _Pictures(project, sorted({*shown, *(asset.id for asset in chosen)}))
+    sheet = Sheet(
+        matches=[
+            SheetMatch(
+                flavour=cut.flavour,
+                score=cut.score,
+                outgoing=_side(pictures, cut.outgoing, "last"),
+                incoming=_side(pictures, cut.incoming, "first"),
+            )
+            for answer in answers
+            for cut in answer.cuts
+        ],
+        titles=_titles(project, chosen, pictures),
+        made_at=datetime.now(UTC),
+        copal_version=__version__,
+        work=_work(plan, report),
+        elapsed_seconds=report.seconds if report is not None and report.run_id else None,
+    )
+    return render(sheet)
+
+
+class _Pictures:
+    """Stills by asset, shot and position; each is one range read."""
+
+    def __init__(self, project: Project, assets: Sequence[str]) -> None:
+        found = project.table(STILLS).read(assets)
+        if missing := [asset for asset in assets if asset not in found]:
+            raise MissingValue(
+                f"'{STILLS}' of {missing[0][:8]} is not stored, so there are no pictures. "
+                f"'copal run {STILLS}' makes them."
+            )
+        self.values: dict[str, Value] = {unit: value.value() for unit, value in found.items()}
+        self.places: dict[str, dict[tuple[int, str], tuple[int, int]]] = {
+            unit: {
+                (row["shot_index"], row["position"]): (row["offset"], row["length"])
+                for row in value.rows.to_pylist()
+            }
+            for unit, value in self.values.items()
+        }
+
+    def get(self, asset: str, shot: int, position: str) -> bytes:
+        """WebP bytes of one still."""
+        return self.values[asset].files[PACK].read(*self.places[asset][shot, position])
+
+
+def _side(pictures: _Pictures, side: Side, position: str) -> SheetSide:
+    return SheetSide(
+        title=side.title,
+        asset=side.asset.short,
+        shot_index=side.shot_index,
+        timecode_in=side.start_timecode,
+        timecode_out=side.last_timecode,
+        cut_picture=pictures.get(side.asset.id, side.shot_index, position),
+        middle_picture=pictures.get(side.asset.id, side.shot_index, "middle"),
+    )
+
+
+def _titles(project: Project, assets: Sequence[Asset], pictures: _Pictures) -> list[SheetTitle]:
+    ids = [asset.id for asset in assets]
+    shots, dedup = project.table("shots").read(ids), project.table("dedup").read(ids)
+    encodes = project.table(ENCODE).read(ids)
+    rates = frame_rates(project, ids)
+    found = []
+    for asset in assets:
+        if asset.id not in shots:
+            continue
+        title = project.titles[asset.title]
+        rate = rates[AssetId(asset.id)]
+        encode = encodes[asset.id].rows.to_pylist()[0]
+        details = [f"{float(rate):.6g} fps", f"{encode['width']} × {encode['height']}"]
+        found.append(
+            SheetTitle(
+                title=title.name,
+                asset=asset.short,
+                details=[str(title.year), *details] if title.year else details,
+                shots=[
+                    SheetShot(
+                        shot_index=shot["shot_index"],
+                        timecode_in=timecode(shot["start_frame"], rate),
+                        duration_seconds=FrameRange(shot["start_frame"], shot["end_frame"]).seconds(
+                            rate
+                        ),
+                        picture=pictures.get(asset.id, shot["shot_index"], "middle"),
+                        duplicate_of=repeated.get(shot["shot_index"]),
+                    )
+                    for repeated in [_repeats(dedup.get(asset.id))]
+                    for shot in shots[asset.id].rows.to_pylist()
+                ],
+            )
+        )
+    return sorted(found, key=lambda each: each.title)
+
+
+def _repeats(value: object) -> dict[int, int | None]:
+    from copal.store import StoredValue
+
+    if not isinstance(value, StoredValue):
+        return {}
+    return {row["shot_index"]: row["duplicate_of"] for row in value.rows.to_pylist()}
+
+
+def _work(plan: Plan | None, report: RunReport | None) -> list[SheetWork]:
+    if plan is None:
+        return []
+    outcomes = report.outcomes if report is not None else {}
+    work = []
+    for part in plan:
+        counts = outcomes.get(part.feature, Counter())
+        work.append(
+            SheetWork(
+                feature=part.feature,
+                computed=counts["stored"] + counts["empty"],
+                carried_over=counts["carried"],
+                stored=part.stored,
+                failed=counts["failed"] + len(part.quarantined),
+            )
+        )
+    return work

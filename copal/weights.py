@@ -1,0 +1,71 @@
+"""Weights: where the file of a model's weights lies on this machine, and which file it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from copal.errors import MissingWeights
+from copal.fingerprint import Digest, file_digest
+
+
+def weights_digest(path: Path) -> Digest:
+    """Digest of a weights file, for a feature's ``weights_digests``."""
+    return file_digest(path)
+
+
+def weights_file(model: str, weights: str) -> Path:
+    """Where a torchvision model's weights lie on this machine; those in S3 are fetched first.
+
+    Parameters
+    ----------
+    weights
+        Name of one of the model's torchvision weights (``DEFAULT``, ``KINETICS400_V1``), looked
+        for in torch hub's folder and never downloaded, or a local path, or ``s3://bucket/key``.
+
+    Raises
+    ------
+    MissingWeights
+        They are not there; says which file, where it belongs and how to fetch it.
+    """
+    import torch
+    from torchvision.models import get_model_weights
+
+    folder = Path(str(torch.hub.get_dir())) / "checkpoints"
+    if weights.startswith("s3://"):
+        return _from_s3(weights, folder)
+    named = get_model_weights(model).__members__
+    if weights in named:
+        url = str(named[weights].url)
+        path = folder / url.rpartition("/")[2]
+        fetch = f"curl --create-dirs -Lo '{path}' {url}"
+    else:
+        path = Path(weights)
+        fetch = f"put it there, or name one of torchvision's: {', '.join(named)}"
+    if not path.is_file():
+        raise MissingWeights(
+            f"'{model}' needs the weights '{weights}', and there is no file {path}. "
+            f"To have it: {fetch}"
+        )
+    return path
+
+
+def _from_s3(uri: str, folder: Path) -> Path:
+    """A local copy of an object, named for its version, so that a new version is a new file."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    client = boto3.client("s3")
+    try:
+        tag = client.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+        path: Path = folder / f"{tag}-{key.rpartition('/')[2]}"
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            client.download_file(bucket, key, str(part))
+            part.replace(path)
+    except (BotoCoreError, ClientError) as exc:
+        raise MissingWeights(
+            f"the weights {uri} cannot be fetched: {exc}. To put them there: aws s3 cp FILE {uri}"
+        ) from exc
+    return path
