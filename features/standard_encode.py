@@ -77,21 +77,19 @@ class StandardEncode:
         full, small, sound = (workspace / name for name in (VIDEO, SMALL, AUDIO))
         command = transcode.compile_command(source.path, plan, full, small, sound)
         outcome = ffmpeg.run(command, name=source.name)
-        count, samples, findings = qc.inspect_encode(
-            plan, technical, outcome.complaints, full, small, sound, source.name
-        )
+        report = qc.examine(plan, technical, outcome.complaints, (full, small, sound), source.name)
         row = {
-            "frame_count": count,
+            "frame_count": report.frame_count,
             "rate_numerator": plan.frame_rate.numerator,
             "rate_denominator": plan.frame_rate.denominator,
             "width": plan.full.width,
             "height": plan.full.height,
             "small_width": plan.small.width,
             "small_height": plan.small.height,
-            "audio_samples": samples,
-            "findings": [asdict(finding) for finding in findings],
+            "audio_samples": report.audio_samples,
+            "findings": [asdict(finding) for finding in report.findings],
         }
         files = {VIDEO: full, SMALL: small}
-        if samples is not None:
+        if report.audio_samples is not None:
             files[AUDIO] = sound
         return Output(pa.Table.from_pylist([row], schema=self.columns), files)

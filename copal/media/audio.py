@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SAMPLE_RATE = 16000
+CONTAINER_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "flac"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,7 @@ class Audio:
             )
         blocks: list[npt.NDArray[np.int16]] = []
         path = self.file.path()
-        with av.open(
-            f"file:{path}", options={"protocol_whitelist": "file", "format_whitelist": "flac"}
-        ) as container:
+        with av.open(f"file:{path}", options=CONTAINER_OPTIONS) as container:
             stream: Any = container.streams.audio[0]
             per_tick = stream.time_base * self.sample_rate
             if start:

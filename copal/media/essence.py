@@ -54,8 +54,10 @@ GRID_SPREAD_MS = 1.6
 """Times may lie this much off a constant rate. Rounding to milliseconds makes it less than 1."""
 
 SELF_CONTAINED = frozenset(
-    ("prores", "vp8", "vp9", "mjpeg", "dnxhd", "dvvideo", "mpeg1video", "mpeg2video")
-    + ("mpegaudio", "ac3", "eac3", "dts")
+    {
+        *("prores", "vp8", "vp9", "mjpeg", "dnxhd", "dvvideo", "mpeg1video", "mpeg2video"),
+        *("mpegaudio", "ac3", "eac3", "dts"),
+    }
 )
 """Codecs whose packets say everything, so that a container's configuration means nothing."""
 

@@ -51,11 +51,9 @@ def test_the_same_input_gives_the_same_rows():
     """
     encode = encode_of(plain([(200, 20, 20), (20, 20, 200)]))
     shots = shots_of((0, 20), (20, 40))
-    assert ShotComposition().compute(encode, shots).equals(
-        ShotComposition().compute(encode, shots)
-    )
-    assert ShotComposition().compute(encode, shots_of()).equals(
-        ShotComposition.columns.empty_table()
+    assert ShotComposition().compute(encode, shots).equals(ShotComposition().compute(encode, shots))
+    assert (
+        ShotComposition().compute(encode, shots_of()).equals(ShotComposition.columns.empty_table())
     )
 
 

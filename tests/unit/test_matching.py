@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from copal.matching import (
+    Places,
+    earliest_kept,
+    merge,
+    nearest_earlier,
+    rescored,
+    top_pairs,
+)
+
+
+def brute_force(left, right, k, places=None):
+    """The same by every product at once, in the order that is promised."""
+    i, j = (a.ravel() for a in np.indices((len(left), len(right))))
+    if places is not None:
+        allowed = ~places.refused(slice(None), slice(None)).ravel()
+        i, j = i[allowed], j[allowed]
+    return rescored(left, right, i, j).best(k)
+
+
+def made(kind, n, d, seed):
+    rng = np.random.default_rng(seed)
+    if kind == "random":
+        rows = rng.standard_normal((n, d))
+    elif kind == "clustered":  # products differ by less than float32 resolves
+        rows = rng.standard_normal((1, d)) + 1e-6 * rng.standard_normal((n, d))
+    elif kind == "duplicated":
+        rows = rng.standard_normal((max(1, n // 4), d))[rng.integers(0, max(1, n // 4), n)]
+    else:  # cancelling: large terms, small sums
+        rows = rng.standard_normal((n, d)) * 10.0 ** rng.integers(-6, 6, (n, d))
+    rows = rows.astype(np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-6))
+
+
+KINDS = st.sampled_from(["random", "clustered", "duplicated", "cancelling"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    KINDS,
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 70),
+    st.integers(1, 200),
+    st.integers(1, 50),
+    st.integers(0, 2**32 - 1),
+)
+def test_top_pairs_are_exactly_those_of_brute_force(kind, n, m, d, k, block, seed):
+    """
+    At every block size the pairs, their order and the bytes of their scores are brute force's.
+    """
+    rows = made(kind, n + m, d, seed)
+    left, right = rows[:n], rows[n:]
+    found, wanted = top_pairs(left, right, k, block=block), brute_force(left, right, k)
+    assert found.left.tolist() == wanted.left.tolist()
+    assert found.right.tolist() == wanted.right.tolist()
+    assert found.scores.tobytes() == wanted.scores.tobytes()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    KINDS,
+    st.integers(1, 50),
+    st.integers(1, 60),
+    st.integers(1, 5),
+    st.booleans(),
+    st.integers(1, 20),
+    st.integers(0, 2**32 - 1),
+)
+def test_places_rule_pairs_out_and_nothing_else(kind, n, k, gap, ordered, block, seed):
+    """
+    Within one sequence only pairs that are far enough apart, and in order, are found.
+    """
+    rows = made(kind, n, 24, seed)
+    index = np.cumsum(np.random.default_rng(seed).integers(1, 3, n))
+    places = Places(index, index, gap, ordered)
+    found = top_pairs(rows, rows, k, places=places, block=block)
+    wanted = brute_force(rows, rows, k, places)
+    assert found.left.tolist() == wanted.left.tolist()
+    assert found.right.tolist() == wanted.right.tolist()
+    apart = index[found.right] - index[found.left]
+    assert ((apart if ordered else np.abs(apart)) >= gap).all()
+
+
+def test_scores_are_float64_products_rounded_once():
+    """
+    A score is the true product to float32's precision, where float32 arithmetic is not.
+    """
+    left = np.array([[1e8, 1.0, -1e8]], np.float32)
+    right = np.ones((1, 3), np.float32)
+    assert top_pairs(left, right, 1).scores.tolist() == [1.0]
+
+
+def test_more_pairs_than_are_scored_at_once_stay_exact():
+    """
+    Thousands of equal products keep the pairs with the lowest indices.
+    """
+    rows = np.repeat(made("random", 1, 8, 0), 150, axis=0)
+    found = top_pairs(rows, rows, 200, block=64)
+    assert found.left.tolist() == [0] * 150 + [1] * 50
+    assert found.right.tolist() == [*range(150), *range(50)]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (np.ones((2, 3)), np.ones((2, 4)), "3 and 4 dimensions"),
+        (np.ones((2, 3)), np.full((2, 3), np.nan), "no finite numbers"),
+        (np.full((2, 3), 1e30), np.ones((2, 3)), "overflow"),
+    ],
+)
+def test_vectors_that_have_no_products_are_refused(left, right, words):
+    """
+    Wrong dimensions, NaN and overflow are errors, never a wrong order.
+    """
+    with pytest.raises(ValueError, match=words):
+        top_pairs(left.astype(np.float32), right.astype(np.float32), 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=5), st.integers(1, 60), st.integers(0, 99))
+def test_merging_blocks_is_exact_for_every_subset(sizes, k, seed):
+    """
+    The best k of some assets' pairs are the merge of the best k of each of their blocks.
+    """
+    assets = [made("duplicated", n, 6, seed + i) for i, n in enumerate(sizes)]
+    pairs = [(a, b) for a in range(len(assets)) for b in range(a + 1, len(assets))]
+    blocks = [top_pairs(assets[a], assets[b], k).scores for a, b in pairs]
+    block, row = merge(blocks, k)
+    everything = [s for a, b in pairs for s in top_pairs(assets[a], assets[b], 10**6).scores]
+    merged = [float(blocks[b][r]) for b, r in zip(block, row, strict=True)]
+    assert merged == [float(s) for s in sorted(everything, reverse=True)[:k]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(1, 30), st.integers(1, 3), st.integers(1, 5), st.integers(1, 9), st.integers(0, 99)
+)
+def test_nearest_earlier_looks_back_only(n, parts, count, block, seed):
+    """
+    Each item's nearest come before it, best first, judged by their best pair of vectors.
+    """
+    rows = made("random", n * parts, 8, seed).reshape(n, parts, 8)
+    found, scores = nearest_earlier(rows, count, block=block)
+    table = np.einsum("iad,jbd->ijab", rows, rows).max((2, 3))
+    for item in range(n):
+        known = found[item][found[item] >= 0]
+        assert len(known) == min(count, item)
+        wanted = np.sort(table[item, :item])[::-1][:count]
+        assert np.allclose(scores[item][: len(known)], wanted, atol=1e-6)
+        assert np.allclose(table[item, known], wanted, atol=1e-6)
+
+
+def test_a_chain_of_likeness_is_not_one_group():
+    """
+    1 is like 0, and 2 is like 1 only: 2 stays, since what it is like was dropped.
+    """
+    assert earliest_kept(3, [(0, 1), (1, 2)]).tolist() == [-1, 0, -1]
+    assert earliest_kept(4, [(3, 1), (0, 3), (1, 2)]).tolist() == [-1, -1, 1, 0]
+    assert earliest_kept(0, []).tolist() == []
