@@ -18,7 +18,8 @@ VECTORS = ("first_vector", "vector", "last_vector")
 FRAMES = ("first_frame", "middle_frame", "last_frame")  # that they describe, in the same order
 RATIO = 0.85  # Lowe's test: the best match is this much nearer than the second best
 REACH_PIXELS = 3.0  # a point that lies where the others say, give or take
-SCALES, TURN_DEGREES = (0.7, 1.4), 15.0  # one set-up may reframe, but does not zoom or roll more
+SCALES, TURN = (0.7, 1.4), np.radians(15)  # a set-up may reframe, but not zoom or roll more
+TRIED = 40  # matches, nearest first, of which every two are tried
 
 
 class Points(NamedTuple):
@@ -76,8 +77,8 @@ class Dedup:
 
         Notes
         -----
-        Source: Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94 (SIFT), and a similarity fitted
-        by RANSAC. Greedy by earliest representative, see ``copal.matching.earliest_kept``.
+        Source: Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94 (SIFT), and the similarity
+        that most points agree on. Greedy by earliest representative, see ``copal.matching.earliest_kept``.
         """
         if not len(shots):
             return self.columns.empty_table()
@@ -129,18 +130,24 @@ def _in_common(one: Points, other: Points) -> int:
     import cv2
 
     found: Any = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one.looks, other.looks, k=2)
-    pairs = [
-        (m[0].queryIdx, m[0].trainIdx) for m in found if m[0].distance < RATIO * m[-1].distance
-    ]
-    if len(pairs) < 3:
+    near = sorted((m[0].distance / m[-1].distance, m[0].queryIdx, m[0].trainIdx) for m in found)
+    pairs = [(here, there) for ratio, here, there in near if ratio < RATIO]
+    if len(pairs) < 2:
         return 0
-    here, there = np.array(pairs).T
-    cv2.setRNGSeed(0)  # RANSAC draws; the same draws for every pair
-    moved, agree = cv2.estimateAffinePartial2D(
-        one.at[here], other.at[there], method=cv2.RANSAC, ransacReprojThreshold=REACH_PIXELS
+    here, there = (
+        points.at[index] @ np.array([1, 1j])
+        for points, index in zip((one, other), zip(*pairs, strict=True), strict=True)
     )
-    if moved is None:
-        return 0
-    scale, turn = np.hypot(moved[0, 0], moved[1, 0]), np.arctan2(moved[1, 0], moved[0, 0])
-    fits = SCALES[0] < scale < SCALES[1] and abs(np.degrees(turn)) < TURN_DEGREES
-    return int(agree.sum()) if fits else 0
+    # Every two of the best matches say how the picture moved: there = turn · here + shift. All
+    # are tried, since what a random sample finds depends on the order in which points arrive.
+    i, j = np.triu_indices(min(len(pairs), TRIED), 1)
+    apart = here[j] - here[i]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turn = (there[j] - there[i]) / apart
+    scale = np.abs(turn)
+    fits = (scale > SCALES[0]) & (scale < SCALES[1]) & (np.abs(np.angle(turn)) < TURN)
+    turn, shift = turn[fits], (there[i] - turn * here[i])[fits]
+    off = np.abs(turn[:, None] * here + shift[:, None] - there)
+    votes = off < REACH_PIXELS
+    best = votes[np.argmax(votes.sum(axis=1))] if len(votes) else np.zeros(len(here), bool)
+    return len(np.unique(here[best].round()))

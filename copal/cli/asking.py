@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from copal.cli import options
-from copal.cli.main import DONE, Settings
+from copal.cli.command import DONE, Settings
 from copal.cli.tables import count, print_rows, print_table, say
 
 WIDEST = 40

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from copal.cli.main import CELL_FAILED, DONE, Settings
+from copal.cli.command import CELL_FAILED, DONE, Settings
 from copal.cli.tables import say
 
 SHEET = "match-cuts.html"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from copal.cli import options
-from copal.cli.main import DONE, Settings
+from copal.cli.command import DONE, Settings
 from copal.cli.tables import print_rows, say
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from copal.cli import options
-from copal.cli.main import DONE, Settings
+from copal.cli.command import DONE, Settings
 from copal.cli.tables import count, print_rows, print_table, say
 
 

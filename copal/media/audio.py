@@ -9,12 +9,12 @@ import numpy as np
 
 from copal.errors import UnreadableMedia
 from copal.feature import File
+from copal.media.derivative import decoded, opened
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 SAMPLE_RATE = 16000
-CONTAINER_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "flac"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,6 @@ class Audio:
         UnreadableMedia
             The file does not hold the samples it should.
         """
-        import av
-
         stop = self.sample_count if end is None else end
         if not 0 <= start < stop <= self.sample_count:
             raise ValueError(
@@ -48,12 +46,12 @@ class Audio:
             )
         blocks: list[npt.NDArray[np.int16]] = []
         path = self.file.path()
-        with av.open(f"file:{path}", options=CONTAINER_OPTIONS) as container:
+        with opened(path, "flac") as container:
             stream: Any = container.streams.audio[0]
             per_tick = stream.time_base * self.sample_rate
             if start:
                 container.seek(int(start / per_tick), stream=stream)
-            for frame in container.decode(stream):
+            for frame in decoded(container, stream, path):
                 first = int(frame.pts * per_tick)
                 if not blocks and first > start:
                     raise UnreadableMedia(

@@ -11,10 +11,9 @@ import numpy as np
 
 from copal.errors import UnreadableMedia
 from copal.feature import LocalFile
-from copal.media.audio import CONTAINER_OPTIONS as SOUND_OPTIONS
 from copal.media.audio import SAMPLE_RATE
+from copal.media.derivative import opened
 from copal.media.transcode import SMALLEST_LEAD_SECONDS, Rendition, Transcode
-from copal.media.video import CONTAINER_OPTIONS as PICTURE_OPTIONS
 from copal.media.video import Video
 
 if TYPE_CHECKING:
@@ -92,9 +91,7 @@ def examine(
 
 def _frame_count(path: Path, rendition: Rendition, rate: Fraction, name: str) -> int:
     """Number of frames, once rate, start, size and format are as planned."""
-    import av
-
-    with av.open(f"file:{path}", options=PICTURE_OPTIONS) as container:
+    with opened(path, "mov") as container:
         if not container.streams.video:
             raise UnreadableMedia(f"{name}: not one picture could be decoded. Supply it again.")
         stream: Any = container.streams.video[0]
@@ -185,9 +182,7 @@ def _of_pictures(small: Path, size: Rendition, rate: Fraction, count: int) -> li
 
 def _sample_count(sound: Path) -> int:
     """Samples of the encode's sound, by its packets."""
-    import av
-
-    with av.open(f"file:{sound}", options=SOUND_OPTIONS) as container:
+    with opened(sound, "flac") as container:
         stream: Any = container.streams.audio[0]
         ticks = sum(packet.duration for packet in container.demux(stream) if packet.size)
         return int(ticks * stream.time_base * SAMPLE_RATE)

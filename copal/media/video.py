@@ -12,6 +12,7 @@ import numpy as np
 
 from copal.errors import UnreadableMedia
 from copal.feature import File
+from copal.media.derivative import decoded, opened
 from copal.timeline import FrameRange
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     Picture = npt.NDArray[np.uint8]
 
 PixelFormat = Literal["rgb24", "bgr24", "gray"]
-CONTAINER_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov"}
 FORMATS: tuple[PixelFormat, ...] = ("rgb24", "bgr24", "gray")
 
 
@@ -102,24 +102,22 @@ class Video:
         self, wanted: Sequence[int], size: tuple[int, int] | None, format: PixelFormat
     ) -> Iterator[tuple[int, Picture]]:
         """Decode from the keyframe before each wanted index, going on where that is nearer."""
-        import av
-
         if not wanted:
             return
         path = self.file.path()
         convert = _converter(size or (self.width, self.height), self, format)
         gop = max(1, round(self.frame_rate))
-        with av.open(f"file:{path}", options=CONTAINER_OPTIONS) as container:
+        with opened(path, "mov") as container:
             stream: Any = container.streams.video[0]
             # Frame threads start slowly: they pay for themselves over some GOPs.
             stream.thread_type = "AUTO" if len(wanted) > 4 * gop else "NONE"
             ticks = 1 / (self.frame_rate * stream.time_base)
-            pictures: Iterator[Any] = container.decode(stream)
+            pictures = decoded(container, stream, path)
             position = -1  # index of the last decoded frame
             for index in wanted:
                 if index - position > gop:
                     container.seek(index * ticks.numerator, stream=stream)
-                    pictures = container.decode(stream)
+                    pictures = decoded(container, stream, path)
                 for frame in pictures:
                     position = frame.pts // ticks.numerator
                     if position >= index:

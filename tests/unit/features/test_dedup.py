@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 
 from features.dedup import Dedup
@@ -7,7 +9,7 @@ from tests.unit.features.arrays import encode_of, noise, shots_of
 
 def deduplicated(*pictures, **params):
     lengths = np.cumsum([0, *(len(p) for p in pictures)]).tolist()
-    shots = shots_of(*zip(lengths, lengths[1:], strict=False))
+    shots = shots_of(*pairwise(lengths))
     encode = encode_of(np.concatenate(pictures))
     return Dedup(**params).compute(encode, shots, ShotComposition().compute(encode, shots))
 

@@ -123,3 +123,29 @@ def test_params_that_make_no_sense_are_refused(params):
     """
     with pytest.raises(ValueError, match="need"):
         ShotEmbedding(**params)
+
+
+def test_weights_in_s3_are_fetched_once_per_version(tmp_path, monkeypatch):
+    """
+    An ``s3://`` file is copied into torch hub's folder, again when it changes, and named when it
+    is not there.
+    """
+    import boto3
+    from moto import mock_aws
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="models")
+        client.put_object(Bucket="models", Key="video/w.pth", Body=b"one")
+        uri = "s3://models/video/w.pth"
+        first = ShotEmbedding(weights=uri).weights_digests()
+        assert ShotEmbedding(weights=uri).weights_digests() == first
+        client.put_object(Bucket="models", Key="video/w.pth", Body=b"other")
+        assert ShotEmbedding(weights=uri).weights_digests() != first
+        assert len(list((tmp_path / "hub" / "checkpoints").iterdir())) == 2
+        with pytest.raises(MissingWeights, match=r"s3://models/none\.pth cannot be fetched"):
+            ShotEmbedding(weights="s3://models/none.pth").weights_digests()

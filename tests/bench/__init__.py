@@ -1,0 +1,1 @@
+"""Benchmarks: each answers one question, runs alone, prints a table, and fails nothing."""
