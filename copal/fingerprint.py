@@ -65,6 +65,11 @@ def rows_digest(rows: pa.Table) -> Digest:
 
     Every array is brought to one layout before it is hashed: no offset, nulls zeroed, lengths
     instead of offsets. So a value reads back from any store with the digest it went in with.
+
+    Raises
+    ------
+    TypeError
+        A column's type has no canonical encoding (a decimal, a map).
     """
     hasher = blake3()
     for name in rows.column_names:
@@ -102,8 +107,8 @@ def _hash_array(array: pa.Array, hasher: blake3) -> None:
     if pa.types.is_dictionary(kind):
         _hash_array(array.dictionary_decode(), hasher)
     elif pa.types.is_struct(kind):
-        for index in range(kind.num_fields):
-            _hash_array(array.field(index), hasher)
+        for child in array.flatten():  # unlike field(), it hides what lies under a null
+            _hash_array(child, hasher)
     elif pa.types.is_fixed_size_list(kind):
         _hash_array(array.flatten(), hasher)
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
@@ -127,6 +132,8 @@ def _hash_array(array: pa.Array, hasher: blake3) -> None:
         if array.null_count:
             array = pc.fill_null(array, pa.scalar(0, array.type))
         values = np.ascontiguousarray(array.to_numpy(zero_copy_only=False))
+        if values.dtype == object:  # its bytes would be addresses
+            raise TypeError(f"values of type {kind} have no canonical encoding")
         hasher.update(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import combinations_with_replacement
 
 from copal.asset import Asset
+from copal.errors import WorkerDied
 from copal.fingerprint import UnitId, pair_assets, pair_unit
 from copal.graph import Graph, Recipe
 from copal.registry import Declaration, FeatureName
@@ -38,6 +39,8 @@ class Cell:
     reason: Reason
     replace: bool = False
     """Whether a stored value is to be replaced; only ever because a person forced it."""
+    alone: bool = False
+    """Whether a worker died with it before, so that it must not take others with it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +231,8 @@ def _plan_feature(
             if failure.final and not forced:
                 quarantined[unit] = failure
             else:
-                cells.append(Cell(unit, Reason.FORCED if forced else Reason.RETRY))
+                again = Reason.FORCED if forced else Reason.RETRY
+                cells.append(Cell(unit, again, alone=failure.error_class == WorkerDied.__name__))
             continue
         reason, change = fresh, ""
         for old_units, old_reason, old_change in earlier:

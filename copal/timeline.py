@@ -5,6 +5,7 @@ Frames are counted from 0 in presentation order, ranges are half-open, and rates
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -74,7 +75,9 @@ def timecode(frame: int, rate: Fraction, *, start: int = 0) -> str:
     """The SMPTE label of a frame: ``HH:MM:SS:FF``, ``HH:MM:SS;FF`` where frames are dropped.
 
     29.97 and 59.94 use drop-frame labels, as editors expect; 23.976 does not, since no
-    drop-frame form of it exists. ``start`` is the label's frame number for frame 0.
+    drop-frame form of it exists. A rate that has no labels of its own (12.5, one picture in two
+    seconds) counts the frames within each second of the clock. ``start`` is the label's frame
+    number for frame 0.
 
     Notes
     -----
@@ -85,6 +88,11 @@ def timecode(frame: int, rate: Fraction, *, start: int = 0) -> str:
         raise ValueError(f"{frame} is not a frame index: need 0 or more")
     base = round(rate)
     number = frame + start
+    if rate.denominator not in (1, 1001) or base == 0:
+        base = math.ceil(rate)
+        seconds = math.floor(number / rate)
+        frames = number - math.ceil(seconds * rate)
+        return _label(seconds, frames, ":", base)
     drop = rate.denominator == 1001 and base in (30, 60)
     if drop:
         skipped = base // 15
@@ -93,8 +101,11 @@ def timecode(frame: int, rate: Fraction, *, start: int = 0) -> str:
         minutes = 0 if rest < base * 60 else 1 + (rest - base * 60) // per_minute
         number += skipped * (9 * tens + minutes)
     seconds, frames = divmod(number, base)
-    hours, seconds = divmod(seconds, 3600)
-    width = len(str(base - 1))
-    separator = ";" if drop else ":"
+    return _label(seconds, frames, ";" if drop else ":", base)
+
+
+def _label(seconds: int, frames: int, separator: str, base: int) -> str:
     minutes, seconds = divmod(seconds, 60)
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{separator}{frames:0{max(2, width)}d}"
+    hours, minutes = divmod(minutes, 60)
+    width = max(2, len(str(base - 1)))
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{separator}{frames:0{width}d}"

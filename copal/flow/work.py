@@ -46,8 +46,7 @@ class Work:
 def cut(plan: Plan, assets: Iterable[Asset], workers: int) -> Work:
     """Cut a plan into chunks of about equal work, for at least as many workers as there are.
 
-    A cell that a dying worker took down before is alone in its chunk, so that it cannot take
-    others with it again.
+    A cell with which a worker died before is alone in its chunk.
     """
     seconds = {str(asset.id): max(asset.duration_seconds, 1.0) for asset in assets}
     of_assets = [part for part in plan if part.unit == "asset" and part.cells]
@@ -57,7 +56,7 @@ def cut(plan: Plan, assets: Iterable[Asset], workers: int) -> Work:
     for part in of_assets:
         for cell in part.cells:
             by_unit.setdefault(cell.unit, {}).setdefault(part.feature, []).append(cell)
-            if cell.reason is Reason.RETRY:
+            if cell.alone:
                 alone.add(cell.unit)
     together = {unit: seconds.get(unit, 1.0) for unit in by_unit if unit not in alone}
     wanted = math.ceil(sum(together.values()) / CHUNK_MEDIA_SECONDS)

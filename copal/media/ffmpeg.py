@@ -173,6 +173,8 @@ def _listen(process: subprocess.Popen[bytes], deadline: float) -> str | None:
         process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         return None
+    if len(kept) == STDERR_LIMIT:  # the last line is cut
+        del kept[kept.rfind(b"\n") + 1 :]
     return kept.decode("utf-8", "replace")
 
 

@@ -1,0 +1,128 @@
+"""ffmpeg runs on hostile files with nothing of ours in reach, and never stays behind."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from copal.errors import StoreError, UnreadableMedia
+from copal.media import ffmpeg
+
+
+def _program(path: Path, body: str) -> str:
+    path.write_text(f"#!{sys.executable}\n{body}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def _gone(process: int) -> bool:
+    for _ in range(50):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_no_credentials_reach_the_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The environment holds nothing of ours, stdin is closed, and core files are off.
+    """
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    found = tmp_path / "found"
+    script = _program(
+        tmp_path / "tool",
+        "import os, sys, resource\n"
+        f"open({str(found)!r}, 'w').write(repr((sorted(os.environ), sys.stdin.read(), "
+        "resource.getrlimit(resource.RLIMIT_CORE), resource.getrlimit(resource.RLIMIT_FSIZE)[0])))",
+    )
+    ffmpeg.run([script], name="film.mp4", limits=ffmpeg.Limits(file_bytes=1 << 20))
+    names, given, core, size = eval(found.read_text())
+    assert "AWS_SECRET_ACCESS_KEY" not in names and "HOME" not in names
+    assert (given, core, size) == ("", (0, 0), 1 << 20)
+
+
+def test_a_command_past_its_time_is_ended_with_its_children(tmp_path: Path) -> None:
+    """
+    After the timeout neither the program nor what it started is running.
+    """
+    pids = tmp_path / "pids"
+    script = _program(
+        tmp_path / "tool",
+        "import os, subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\n"
+        "time.sleep(60)",
+    )
+    started = time.monotonic()
+    with pytest.raises(UnreadableMedia, match=r"film\.mp4: ffmpeg was stopped after 1\.5 seconds"):
+        ffmpeg.run([script], name="film.mp4", limits=ffmpeg.Limits(seconds=1.5))
+    assert time.monotonic() - started < 10
+    assert all(_gone(int(pid)) for pid in pids.read_text().split())
+
+
+def test_a_closed_stderr_does_not_end_the_watch(tmp_path: Path) -> None:
+    """
+    A program that closes stderr and hangs is ended all the same.
+    """
+    script = _program(tmp_path / "tool", "import os, time\nos.close(2)\ntime.sleep(60)")
+    with pytest.raises(UnreadableMedia, match="was stopped after 1 seconds"):
+        ffmpeg.run([script], name="film.mp4", limits=ffmpeg.Limits(seconds=1))
+
+
+def test_endless_complaints_are_kept_short(tmp_path: Path) -> None:
+    """
+    Megabytes of complaints cost neither memory nor a hang; equal ones count once.
+    """
+    script = _program(
+        tmp_path / "tool",
+        "import sys\nfor _ in range(50):\n    sys.stderr.write('[h264 @ 0x55aa] bad\\n' * 50000)",
+    )
+    outcome = ffmpeg.run([script], name="film.mp4")
+    assert outcome.complaints == ("[h264] bad",)
+
+
+def test_failure_says_what_ffmpeg_said() -> None:
+    """
+    The last line of stderr stands in the message, without addresses.
+    """
+    command = [str(ffmpeg.binary()), "-v", "error", "-i", "file:/nowhere.mp4", "-f", "null", "-"]
+    with pytest.raises(UnreadableMedia) as caught:
+        ffmpeg.run(command, name="film.mp4")
+    assert str(caught.value) == (
+        "film.mp4: ffmpeg could not decode it (Error opening input files: No such file or "
+        "directory). Check that the file plays, and supply it again."
+    )
+
+
+def test_limits_stop_a_disk_bomb(tmp_path: Path) -> None:
+    """
+    An output larger than allowed ends the command, and is reported as the source's fault.
+    """
+    out = tmp_path / "out.yuv"
+    command = [str(ffmpeg.binary()), "-v", "error", "-f", "lavfi", "-i", "color=s=1280x720:d=60"]
+    limits = ffmpeg.Limits(file_bytes=4 << 20)
+    with pytest.raises(UnreadableMedia):
+        ffmpeg.run([*command, "-f", "rawvideo", str(out)], name="bomb.mp4", limits=limits)
+    assert out.stat().st_size <= 4 << 20
+
+
+def test_the_binary_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    $COPAL_FFMPEG wins, and is refused when it cannot be run; the version is one token.
+    """
+    assert ffmpeg.version() and " " not in ffmpeg.version()
+    monkeypatch.setenv("COPAL_FFMPEG", "/nowhere/ffmpeg")
+    ffmpeg.binary.cache_clear()
+    try:
+        with pytest.raises(StoreError, match="'/nowhere/ffmpeg' is no program that can be run"):
+            ffmpeg.binary()
+    finally:
+        monkeypatch.undo()
+        ffmpeg.binary.cache_clear()

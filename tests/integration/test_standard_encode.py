@@ -1,0 +1,237 @@
+"""Every video is brought to one form, or refused for the right reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from copal.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from copal.fingerprint import AssetId, file_digest, rows_digest
+from copal.media import Source
+from features.standard_encode import StandardEncode
+from tests.media import X264, colours, copied, counted, encoded, ffmpeg, folder, footage, number_in
+
+
+def _encode(path: Path, workspace: Path, **params: Any) -> tuple[dict[str, Any], set[str]]:
+    workspace.mkdir(parents=True, exist_ok=True)
+    source = Source(AssetId("0" * 32), path, path.name)
+    output = StandardEncode(**params).compute(source=source, workspace=workspace)
+    (row,) = output.rows.to_pylist()
+    return row, set(output.files)
+
+
+# file: (width, height, rate, frames, seconds of sound, codes of the findings)
+VERDICTS: dict[str, tuple[int, int, str, int, float | None, str]] = {
+    "asl/again.mkv": (480, 360, "30/1", 77, None, "no_audio"),
+    "multishot/nasa_13013.mp4": (640, 360, "25/1", 325, 13.06, "several_videos"),
+    "robust/bbb_2500ms.ts": (640, 360, "24/1", 60, 2.42, "variable_rate"),
+    "robust/bear-vp9-odd-dimensions.webm": (480, 360, "30000/1001", 30, None, "no_audio"),
+    "robust/dolbyVision-hdr.MOV": (360, 640, "30/1", 4, 0.10, "hdr turned"),
+    "robust/edit_list_positive_shift.mp4": (
+        640, 360, "30/1", 300, 10.0, "late_start black frozen",
+    ),
+    "robust/hdr10-av1.mp4": (360, 640, "30000/1001", 127, 4.18, "hdr"),
+    "robust/hlg10-color-test.mp4": (640, 360, "30/1", 9, 0.28, "hdr"),
+    "robust/internal_emulator_transformer_output_270_rotated.mp4": (
+        360, 640, "30000/1001", 149, 4.97, "turned",
+    ),
+    "robust/roadtrip-vp92-10bit.webm": (640, 360, "24000/1001", 72, None, "no_audio"),
+    "robust/sample_h264.ts": (640, 360, "30/1", 30, None, "no_audio"),
+    "robust/sample_missing_stsd.mp4": (540, 360, "30000/1001", 30, None, "audio_unreadable"),
+    "robust/sample_portrait.mp4": (360, 540, "30000/1001", 30, 1.09, ""),
+    "robust/sample_video_only.mp4": (540, 360, "30000/1001", 30, None, "no_audio"),
+    "robust/sample_with_invalid_nalu.mp4": (
+        540, 360, "30000/1001", 30, None, "decode_errors no_audio",
+    ),
+    "robust/sample_with_srt.mkv": (540, 360, "30/1", 30, 1.07, ""),
+    "robust/silent-black-10s.mp4": (480, 360, "30/1", 300, 10.0, "black frozen"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_real_files_are_encoded_as_they_should(name: str, tmp_path: Path) -> None:
+    """
+    Geometry, rate, number of frames, length of sound and findings of each real clip.
+    """
+    row, files = _encode(footage(name), tmp_path)
+    width, height, rate, frames, seconds, codes = VERDICTS[name]
+    assert (row["width"], row["height"]) == (width, height)
+    assert max(row["small_width"], row["small_height"]) == 256
+    assert f"{row['rate_numerator']}/{row['rate_denominator']}" == rate
+    assert row["frame_count"] == frames
+    assert " ".join(finding["code"] for finding in row["findings"]) == codes
+    if seconds is None:
+        assert row["audio_samples"] is None and files == {"video.mp4", "small.mp4"}
+    else:
+        assert row["audio_samples"] / 16000 == pytest.approx(seconds, abs=0.01)
+        assert files == {"video.mp4", "small.mp4", "audio.flac"}
+
+
+REFUSED: dict[str, tuple[type[MediaError], str]] = {
+    "robust/invalid-bitstream.webm": (
+        UnreadableMedia,
+        "invalid-bitstream.webm: no picture of its vp9 stream can be decoded (51 packets, first 64 "
+        "tried). Check that the file plays, and supply it again.",
+    ),
+    "robust/sample_audio_only.mp4": (
+        UnsupportedMedia,
+        "sample_audio_only.mp4: no video stream (found: 1 audio). "
+        "Features that need 'encode' skip this asset.",
+    ),
+    "subtitles/elephantsdream.captions.en.vtt": (
+        UnsupportedMedia,
+        "elephantsdream.captions.en.vtt: no video stream (found: 1 text). "
+        "Features that need 'encode' skip this asset.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_real_files_without_pictures_are_refused(name: str, tmp_path: Path) -> None:
+    """
+    A broken bitstream, sound alone and text are refused, each for its own reason.
+    """
+    kind, message = REFUSED[name]
+    with pytest.raises(kind) as caught:
+        _encode(footage(name), tmp_path)
+    assert str(caught.value) == message
+
+
+def test_same_file_same_bytes(tmp_path: Path) -> None:
+    """
+    Two encodes with the same ffmpeg and as many threads are equal, byte for byte.
+    """
+    source = counted("sound.mp4", sound=True)
+    for threads in (1, 2):
+        for turn in ("once", "again"):
+            _encode(source, tmp_path / f"{threads}{turn}", threads=threads)
+        for name in ("video.mp4", "small.mp4", "audio.flac"):
+            once, again = (tmp_path / f"{threads}{t}" / name for t in ("once", "again"))
+            assert file_digest(once) == file_digest(again)
+
+
+def test_rows_do_not_depend_on_the_run(tmp_path: Path) -> None:
+    """
+    The rows of a damaged file, whose decoder complains, are the same each time.
+    """
+    damaged = tmp_path / "damaged.mp4"
+    data = bytearray(copied("fast.mp4", counted(), "", "-movflags +faststart").read_bytes())
+    for at in range(len(data) // 2, len(data) // 2 + 3000, 75):
+        data[at] ^= 0xFF
+    damaged.write_bytes(data)
+    source = Source(AssetId("0" * 32), damaged, "damaged.mp4")
+    outputs = []
+    for turn in ("once", "again"):
+        (tmp_path / turn).mkdir()
+        outputs.append(StandardEncode().compute(source=source, workspace=tmp_path / turn))
+    assert rows_digest(outputs[0].rows) == rows_digest(outputs[1].rows)
+    (row,) = outputs[0].rows.to_pylist()
+    assert row["frame_count"] == 90
+    assert "decode_errors" in [finding["code"] for finding in row["findings"]]
+
+
+def test_gops_are_closed_and_a_second_long() -> None:
+    """
+    A keyframe comes at least once a second in both sizes, and decoding can start at each.
+    """
+    import av
+
+    encode = encoded(counted())
+    for video in (encode.video, encode.small):
+        with av.open(str(video.file.path())) as container:
+            packets = [p for p in container.demux(video=0) if p.size]
+            keys = sorted(p.pts for p in packets if p.is_keyframe)
+            step = sorted(p.pts for p in packets)[1]
+        starts = [key // step for key in keys]
+        assert starts[0] == 0
+        assert max(b - a for a, b in zip(starts, [*starts[1:], 90], strict=True)) <= 30
+        assert [number_in(video.frame(start)) for start in starts] == starts
+
+
+def test_colours_survive() -> None:
+    """
+    Pure colours come out as Rec.709 says, from sources in 601, 709 and full range.
+    """
+    for name, size, out, tag in (
+        ("sd.mp4", "640x480", "out_color_matrix=bt601:out_range=tv", "unknown"),
+        ("hd.mp4", "1280x720", "out_color_matrix=bt709:out_range=tv", "unknown"),
+        ("tagged.mp4", "640x480", "out_color_matrix=bt709:out_range=tv", "bt709"),
+    ):
+        path = folder() / name
+        ffmpeg(
+            *("-f", "lavfi", "-i", f"color=0xC03020:s={size}:r=25:d=0.4"),
+            *("-vf", f"scale={out},format=yuv420p,setparams=colorspace={tag}", *X264, path),
+        )
+        for video in (encoded(path).video, encoded(path).small):
+            found = video.frame(5)[video.height // 2, video.width // 2].astype(int)
+            assert abs(found - [0xC0, 0x30, 0x20]).max() <= 6, (name, found)
+
+
+def test_cuts_stay_where_they_are() -> None:
+    """
+    A colour that changes every 20 frames changes at frames 20, 40, … of the encode.
+    """
+    encode = encoded(colours())
+    assert encode.frame_count == 120 and encode.audio is not None
+    for video in (encode.video, encode.small):
+        means = [p.reshape(-1, 3).mean(axis=0) for p in video.frames(size=(16, 12))]
+        changes = [i for i in range(1, 120) if abs(means[i] - means[i - 1]).max() > 20]
+        assert changes == [20, 40, 60, 80, 100]
+
+
+def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
+    """
+    A song with a cover is sound.
+    """
+    cover, song = tmp_path / "cover.png", tmp_path / "song.mp3"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
+    ffmpeg(
+        *("-f", "lavfi", "-i", "sine=d=1", "-i", cover, "-map", "0", "-map", "1"),
+        *("-c:v", "copy", "-disposition:v", "attached_pic", song),
+    )
+    with pytest.raises(UnsupportedMedia, match=r"no video stream \(found: 1 audio\)"):
+        _encode(song, tmp_path / "out")
+    with pytest.raises(UnsupportedMedia, match=r"cover\.png: a still picture"):
+        _encode(cover, tmp_path / "out")
+
+
+@pytest.mark.parametrize("disguise", ["film.mp4", "film.mkv", "film.ts"])
+def test_playlists_in_disguise_are_refused(disguise: str, tmp_path: Path) -> None:
+    """
+    A playlist named as a film opens no other file, whichever list it is.
+    """
+    (tmp_path / "secret.mp4").write_bytes(counted().read_bytes())
+    for text in (
+        "ffconcat version 1.0\nfile secret.mp4\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nfile://{tmp_path}/secret.mp4\n",
+    ):
+        (tmp_path / disguise).write_text(text)
+        with pytest.raises(MediaError):
+            _encode(tmp_path / disguise, tmp_path / "out")
+
+
+def test_names_that_ffmpeg_could_misread(tmp_path: Path) -> None:
+    """
+    Spaces, quotes, colons, percent signs, dashes and line breaks in a name are only a name.
+    """
+    for name in ("-i.mp4", "concat:a|b.mp4", "it's 50%d, [0:v];x=1.mp4", "a\nb.mp4", "é#.mp4"):
+        path = tmp_path / name
+        path.write_bytes(counted("one.mp4", frames=1).read_bytes())
+        assert _encode(path, tmp_path / "out")[0]["frame_count"] == 1
+
+
+def test_rotation_rate_and_interlacing_are_told(tmp_path: Path) -> None:
+    """
+    What was done to a source beyond scaling stands in the findings.
+    """
+    turned = copied("turned.mp4", counted(), "-display_rotation 90")
+    fast = counted("fast_60.mp4", rate="60")
+    told = [
+        finding["message"]
+        for path in (turned, fast)
+        for finding in _encode(path, tmp_path)[0]["findings"]
+        if finding["code"] != "no_audio"
+    ]
+    assert told == ["turned by 270 degrees", "60 brought to 30"]
