@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -173,10 +174,10 @@ class Project:
 
 
 def failures(table: LanceTable) -> dict[str, Failure]:
-    """The last failure of each unit under a recipe, unless a person released it since."""
+    """The last failure of each unit under a recipe; one that a person released counts no tries."""
     found: dict[str, Failure] = {}
     for attempt in table.attempts(["failed", "released"]):
-        before = found.pop(attempt.unit, None)
+        before = found.get(attempt.unit)
         if attempt.outcome == "failed":
             found[attempt.unit] = Failure(
                 error=attempt.error,
@@ -184,4 +185,6 @@ def failures(table: LanceTable) -> dict[str, Failure]:
                 retryable=attempt.retryable,
                 tries=1 + (before.tries if before else 0),
             )
+        elif before is not None:
+            found[attempt.unit] = replace(before, retryable=True, tries=0)
     return found

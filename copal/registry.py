@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,11 @@ PAIR_SCOPES = ("title", "show", "catalog")
 MAX_BYTES = 1 << 20
 STEP_NAMES = frozenset({"start", "end", "join_assets", "plan_pairs", "join_pairs"})
 """Names of the flow's own steps, which no feature may take."""
+FLOW_NAMES = frozenset(
+    "asset_chunks asset_features pair_chunks pair_features plan_id registry run_id tallies "
+    "cmd foreach_stack index input merge_artifacts name next script_name".split()
+)
+"""What the flow and Metaflow's FlowSpec call things of their own: a step would hide them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +169,13 @@ class _Reader:
         )
 
     def declaration(self, name: str, node: yaml.Node, line: int) -> Declaration:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in STEP_NAMES:
-            taken = " (a step of the flow has this name)" if name in STEP_NAMES else ""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
             raise self.fail(
-                line, f"'{name}' cannot name a feature{taken}: use a-z, 0-9 and _, a letter first."
+                line, f"'{name}' cannot name a feature: use a-z, 0-9 and _, a letter first."
+            )
+        if name in STEP_NAMES or name in FLOW_NAMES or keyword.iskeyword(name):
+            raise self.fail(
+                line, f"'{name}' cannot name a feature: Python or the flow uses this name itself."
             )
         known = {
             "summary", "version", "compute", "of", "needs", "unit", "pairs", "params",
@@ -252,10 +262,18 @@ class _Reader:
     def params(self, node: yaml.Node | None, name: str) -> dict[str, Any]:
         if node is None:
             return {}
-        return {
-            key: self.plain(value)
-            for key, (value, _) in self.entries(node, f"params of '{name}'").items()
-        }
+        found = {}
+        for key, (value, _) in self.entries(node, f"params of '{name}'").items():
+            found[key] = self.plain(value)
+            try:
+                json.dumps(found[key], allow_nan=False)
+            except (TypeError, ValueError, RecursionError):
+                raise self.fail(
+                    value,
+                    f"param '{key}' of '{name}' has no place in a recipe: use text, finite "
+                    "numbers, true, false, lists and mappings.",
+                ) from None
+        return found
 
     def entries(self, node: yaml.Node, what: str) -> dict[str, tuple[yaml.Node, int]]:
         if not isinstance(node, yaml.MappingNode):

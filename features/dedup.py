@@ -127,7 +127,8 @@ def _in_common(one: Points, other: Points) -> int:
     """How many points of two pictures look alike and agree on one shift, scale and turn."""
     import cv2
 
-    found: Any = cv2.BFMatcher(cv2.NORM_L2).knnMatch(one.looks, other.looks, k=2)
+    looks = [points.looks.astype(np.float32) for points in (one, other)]
+    found: Any = cv2.BFMatcher(cv2.NORM_L2).knnMatch(looks[0], looks[1], k=2)
     near = sorted((m[0].distance / m[-1].distance, m[0].queryIdx, m[0].trainIdx) for m in found)
     pairs = [(here, there) for ratio, here, there in near if ratio < RATIO]
     if len(pairs) < 2:

@@ -198,7 +198,7 @@ def print_report(found: Any, report: Any) -> None:
             for message in dict.fromkeys(errors.values()):
                 say(f"  failed  {message if feature in message else f'{feature}: {message}'}")
     if found.quarantined or found.blocked:
-        say(f"{found.quarantined:,} cells are quarantined and {found.blocked:,} blocked: "
+        say(f"{count(found.quarantined, 'cell')} quarantined, {found.blocked:,} blocked: "
             "see 'copal status'.")  # fmt: skip
 
 

@@ -25,8 +25,9 @@ def release(project: Project, features: Sequence[str] = (), titles: Sequence[str
         stored = table.index().units
         units = [
             unit
-            for unit in failures(table)
-            if unit not in stored and all(a in chosen for a in pair_assets(unit) if a)
+            for unit, failure in failures(table).items()
+            if failure.tries and unit not in stored
+            if all(asset in chosen for asset in pair_assets(unit) if asset)
         ]
         now = datetime.now(UTC)
         table.record([Attempt(unit=u, outcome="released", run_id="", at=now) for u in units])
