@@ -84,7 +84,7 @@ class ShotEmbedding:
         Notes
         -----
         Source: Tran et al. 2018, arXiv:1711.11248 (R(2+1)D). Repeatable on one machine; bfloat16
-        on a GPU differs from float32 in the third digit, and with the batch's size.
+        on a GPU gives other digits than float32 on a CPU, and may with another batch size.
         """
         import torch
 

@@ -315,17 +315,11 @@ def _record(stream: Any) -> StreamRecord:
 
 
 def _first(frame: Any) -> FirstPicture:
-    mirrored = False
-    rotation = -int(frame.rotation) % 360
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(float)
-            mirrored = bool(a * d - b * c < 0)
     return FirstPicture(
         width=frame.width,
         height=frame.height,
-        rotation=rotation,
-        mirrored=mirrored,
+        rotation=-int(frame.rotation) % 360,
+        mirrored=_mirrored(frame),
         interlaced=bool(frame.interlaced_frame),
         pixel_format=frame.format.name,
         transfer=int(frame.color_trc),
@@ -333,3 +327,16 @@ def _first(frame: Any) -> FirstPicture:
         matrix=int(frame.colorspace),
         full_range=int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"),
     )
+
+
+def _mirrored(frame: Any) -> bool:
+    """Whether the display matrix mirrors the picture."""
+    try:
+        kinds = {data.type.name: bytes(data) for data in frame.side_data}
+    except ValueError:  # PyAV 18 knows no name for some kinds, such as a JPEG's Exif
+        return False
+    matrix = kinds.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
+    return bool(a * d - b * c < 0)
