@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from copal.errors import BadParams, BrokenContract, CopalError, RegistryError, suggestion
 from copal.feature import GIVEN_ARGUMENTS, FromValue, Pair, Value, weights_of
+from copal.fingerprint import fingerprint
 from copal.graph import Ingredients
 from copal.registry import Declaration
 
@@ -86,12 +87,22 @@ def ingredients(bound: Bound) -> Ingredients:
     ------
     MissingWeights
         The feature needs weights that are not there.
+    BadParams
+        A param, perhaps a default, is a value that no recipe can hold.
     """
     params = {
         spec.name: _plain(getattr(bound.instance, spec.name))
         for spec in dataclasses.fields(bound.instance)
         if not spec.metadata.get("speed_only")
     }
+    try:
+        fingerprint("params", **params)
+    except (TypeError, ValueError) as exc:
+        declaration = bound.declaration
+        raise BadParams(
+            f"'{declaration.name}': the params of {declaration.compute} have no place in a recipe: "
+            f"{exc}. Use text, finite numbers, lists and mappings, or speed_only()."
+        ) from exc
     tools = {name: tool_version(name) for name in getattr(bound.instance, "tools", ())}
     return Ingredients(params=params, weights=weights_of(bound.instance), tools=tools)
 
@@ -182,18 +193,20 @@ def _arguments(cls: type, declaration: Declaration, at: str) -> dict[str, Any]:
             raise RegistryError(
                 f"{at}: {declaration.compute}.compute takes '{name}', which is not in its needs."
             )
-    try:
-        hints = typing.get_type_hints(compute)
-    except Exception as exc:
-        raise RegistryError(
-            f"{at}: an annotation of {declaration.compute}.compute cannot be resolved: {exc}"
-        ) from exc
+    hints = _hints(compute, f"{at}: an annotation of {declaration.compute}.compute")
     return {name: hints.get(name, pa.Table) for name in names}
+
+
+def _hints(thing: Any, what: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(thing)
+    except Exception as exc:
+        raise RegistryError(f"{what} cannot be resolved: {exc}") from exc
 
 
 def _make(cls: type, declaration: Declaration, at: str) -> Any:
     specs = {spec.name: spec for spec in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls, f"{at}: an annotation of {declaration.compute}")
     given = {}
     for name, value in declaration.params.items():
         if name not in specs:
@@ -221,11 +234,11 @@ def _make(cls: type, declaration: Declaration, at: str) -> Any:
 def _fitting(value: Any, hint: Any, at: str) -> Any:
     """The value as the field's type; whole numbers may stand for floats, lists for tuples."""
     plain = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
-    if isinstance(value, list):
-        return tuple(_fitting(item, Any, at) for item in value)
     if hint in plain:
         wrong_bool = isinstance(value, bool) and hint is not bool
         if wrong_bool or not isinstance(value, plain[hint]):
             raise BadParams(f"{at} must be {hint.__name__}; got '{value}'.")
         return hint(value)
+    if isinstance(value, list):
+        return tuple(_fitting(item, Any, at) for item in value)
     return value

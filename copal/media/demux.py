@@ -14,7 +14,7 @@ import numpy as np
 from blake3 import blake3
 
 from copal.errors import UnreadableMedia, UnsupportedMedia
-from copal.media.ffmpeg import INPUT_OPTIONS
+from copal.media.ffmpeg import INPUT_OPTIONS, MOST_PIXELS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -168,6 +168,12 @@ def demux(path: Path, *, name: str | None = None, hashing: bool = False) -> Sour
     name = name or path.name
     with opened(path, name) as container:
         records = [_record(stream) for stream in container.streams]
+        for record in records:
+            if record.width * record.height > MOST_PIXELS:
+                raise UnsupportedMedia(
+                    f"{name}: {record.width} × {record.height} pixels, more than the "
+                    f"{MOST_PIXELS // 1_000_000} million that Copal decodes. Scale it down."
+                )
         tallies = [_Tally(record, hashing) for record in records]
         watched = [
             stream
@@ -303,6 +309,7 @@ def _record(stream: Any) -> StreamRecord:
     )
     if context is not None and stream.type == "video":
         context.thread_type = "NONE"  # one picture is wanted, at once
+        context.options = {"max_pixels": str(MOST_PIXELS)}  # the container's do not reach it
         record.width, record.height = context.width, context.height
         record.declared_rate = Fraction(stream.average_rate) if stream.average_rate else None
         record.sample_aspect = Fraction(stream.sample_aspect_ratio or 1)

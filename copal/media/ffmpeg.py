@@ -17,6 +17,9 @@ from pathlib import Path
 
 from copal.errors import StoreError, UnreadableMedia
 
+MOST_PIXELS = 100_000_000
+"""Of one picture; 8K has 33 million."""
+
 INPUT_OPTIONS = {
     # A playlist that calls itself film.mp4 opens other files unless its format is not listed;
     # the protocol list alone does not stop it.
@@ -26,7 +29,7 @@ INPUT_OPTIONS = {
         "wav,aiff,flac,mp3,aac,ac3,eac3,dv,gxf,h264,hevc,obu,ivf,nut,y4m,yuv4mpegpipe,"
         "png_pipe,jpeg_pipe,webp_pipe,tiff_pipe,bmp_pipe,gif"
     ),
-    "max_pixels": str(100_000_000),
+    "max_pixels": str(MOST_PIXELS),
     "max_streams": "64",
 }
 """Options that every reader of a source gives to libavformat, PyAV's and the binary's alike."""

@@ -29,7 +29,9 @@ FULL_PRESET = "superfast"
 """With ``tune=fastdecode``, 866 × 360: 152 frames per CPU-second coded, 960 decoded."""
 SMALL_PRESET = "ultrafast"
 """Of 1,691 frames at 256 × 106: 4,900 frames per CPU-second coded, 12,000 decoded, 4.2 MB.
-Superfast: 3,300, 10,300, 3.4 MB. Either finds the same 25 of 25 cuts as uncompressed frames."""
+Superfast: 3,300, 10,300, 3.4 MB. PySceneDetect's ContentDetector at 27, no shot too short, reports
+96 changes from it, 97 from superfast and 94 from uncompressed frames, the 25 true cuts always
+among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,8 @@ def _tonemapped(pictures: Any, plan: Transcode) -> Any:
     Notes
     -----
     Linear light, Rec.709 primaries, highlights rolled off (Mobius); 203 cd/m² is reference white
-    (ITU-R BT.2408). Shrinking in the first filter and after ``fps`` makes 39 frames of 1080p HLG
-    per CPU-second, and 102 of 720p PQ; without, 11 and 31.
+    (ITU-R BT.2408). Shrinking in the first filter, after ``fps``, brought a
+    127-frame 720p PQ clip from 4.0 to 1.1 s.
     """
     video, into = plan.video, plan.full
     given = {"tin": {"pq": "smpte2084", "hlg": "arib-std-b67"}[video.hdr or "pq"]}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from copal.errors import StoreError, UnreadableMedia
+from copal.errors import StoreError, UnreadableMedia, UnsupportedMedia
 from copal.media import ffmpeg
+from copal.media.essence import inspect
+from tests.media import X264
+from tests.media import ffmpeg as ffmpeg_tool
 
 
 def _program(path: Path, body: str) -> str:
@@ -21,10 +25,14 @@ def _program(path: Path, body: str) -> str:
 
 
 def _gone(process: int) -> bool:
+    """Whether a process ends within five seconds; one that only waits to be reaped has ended."""
     for _ in range(50):
         try:
             os.kill(process, 0)
-        except ProcessLookupError:
+            state = Path(f"/proc/{process}/stat")
+            if state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (ProcessLookupError, FileNotFoundError):
             return True
         time.sleep(0.1)
     return False
@@ -111,6 +119,47 @@ def test_limits_stop_a_disk_bomb(tmp_path: Path) -> None:
     with pytest.raises(UnreadableMedia):
         ffmpeg.run([*command, "-f", "rawvideo", str(out)], name="bomb.mp4", limits=limits)
     assert out.stat().st_size <= 4 << 20
+
+
+def test_ffmpeg_ends_with_the_process_that_started_it() -> None:
+    """
+    kill -9 of the parent leaves no ffmpeg at work.
+    """
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux ends a child with its parent")
+    arguments = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=d=100000", "-f", "null", "-"]
+    parent = subprocess.Popen(
+        [
+            *(sys.executable, "-c"),
+            "from copal.media import ffmpeg\n"
+            f"ffmpeg.run([str(ffmpeg.binary()), *{arguments!r}], name='x')",
+        ]
+    )
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    try:
+        for _ in range(100):
+            time.sleep(0.1)
+            pids = children.read_text().split()
+            if pids and "ffmpeg" in Path(f"/proc/{pids[0]}/comm").read_text():
+                break
+    finally:
+        parent.kill()
+        parent.wait()
+    assert _gone(int(pids[0]))
+
+
+def test_pixel_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    """
+    A small file that would unfold to 108 million pixels is refused for its size.
+    """
+    bomb = tmp_path / "bomb.mp4"
+    ffmpeg_tool("-f", "lavfi", "-i", "color=s=12000x9000:r=5", "-frames:v", "1", *X264, bomb)
+    with pytest.raises(UnsupportedMedia) as caught:
+        inspect(bomb)
+    assert str(caught.value) == (
+        "bomb.mp4: 12000 × 9000 pixels, more than the 100 million that Copal decodes. "
+        "Scale it down."
+    )
 
 
 def test_the_binary_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ MISTAKES: dict[str, tuple[int | None, str]] = {
     "broken yaml": (2, "project: heist\n  features: [\n"),
     "a tab": (3, "project: heist\nfeatures:\n\tencode: 1\n"),
     "two documents": (7, ENCODE + "---\n" + ENCODE),
-    "unknown key": (1, ENCODE.replace("features:", "store: x").replace("project", "projects")),
+    "unknown key": (1, ENCODE.replace("project:", "projekt:")),
     "unknown key, near": (7, ENCODE + "shedule: daily\n"),
     "no project": (1, ENCODE.partition("\n")[2]),
     "project is no name": (1, ENCODE.replace("heist", "Heist 2")),
@@ -148,7 +148,7 @@ MISTAKES: dict[str, tuple[int | None, str]] = {
     "unknown need, near": (7, feature("x:\n" + NEEDS + "  needs: {a: encoed}\n")),
     "unknown need, far": (7, feature("x:\n" + NEEDS + "  needs: {a: subtitles}\n")),
     "an asset feature needs pairs": (
-        11, feature("p:\n" + NEEDS + "  unit: pair\n  needs: {a: encode}\n") +
+        12, feature("p:\n" + NEEDS + "  unit: pair\n  needs: {a: encode}\n") +
         "  x:\n    version: 1\n    compute: features.x:X\n    needs: {p: p}\n",
     ),
     "params is a list": (7, with_line("params: [1]")),
