@@ -16,6 +16,7 @@ _STYLE = """
   .optional { stroke-dasharray: 5 4; }
   .name { font: 600 13px system-ui, sans-serif; fill: #222; }
   .note { font: 11px system-ui, sans-serif; fill: #666; }
+  .implied { opacity: 0.3; }
   .need { fill: none; stroke: #b0a892; stroke-width: 1.4; }
 """
 
@@ -31,8 +32,9 @@ def graph_svg(graph: Graph) -> str:
         for row, name in enumerate(layer):
             x = MARGIN + column * (BOX_WIDTH + GAP_X)
             spots[name] = (x, (height - used) / 2 + row * (BOX_HEIGHT + GAP_Y))
+    implied = graph.implied()
     lines = [
-        f'<path class="need" d="{_curve(spots[need], spots[name])}"/>'
+        f'<path class="need{" implied" if (need, name) in implied else ""}" d="{_curve(spots[need], spots[name])}"/>'
         for name in graph.order
         for need in dict.fromkeys(graph.declaration(name).needs.values())
     ]

@@ -109,6 +109,10 @@ class Graph:
         return [sorted(layer, key=self.order.index) for layer in
                 nx.topological_generations(self._graph)]  # fmt: skip
 
+    def implied(self) -> frozenset[tuple[FeatureName, FeatureName]]:
+        """Edges (need, feature) that another way between the two implies; drawn more lightly."""
+        return frozenset(set(self._graph.edges) - set(nx.transitive_reduction(self._graph).edges))
+
     def root_kinds(self, name: str) -> frozenset[str]:
         """Kinds of asset that the feature's needs go back to."""
         kinds = {
