@@ -187,7 +187,7 @@ def _arguments(cls: type, declaration: Declaration, at: str) -> dict[str, Any]:
                 f"{declaration.compute}.compute." + suggestion(argument, names)
             )
     for name in names:
-        if name == "source" and declaration.of is None:
+        if name == "source" and not declaration.of:
             raise RegistryError(f"{at}: compute takes 'source', so the feature must say 'of'.")
         if name not in declaration.needs and name not in GIVEN_ARGUMENTS:
             raise RegistryError(

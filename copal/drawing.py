@@ -34,7 +34,8 @@ def graph_svg(graph: Graph) -> str:
             spots[name] = (x, (height - used) / 2 + row * (BOX_HEIGHT + GAP_Y))
     implied = graph.implied()
     lines = [
-        f'<path class="need{" implied" if (need, name) in implied else ""}" d="{_curve(spots[need], spots[name])}"/>'
+        f'<path class="{"need implied" if (need, name) in implied else "need"}" '
+        f'd="{_curve(spots[need], spots[name])}"/>'
         for name in graph.order
         for need in dict.fromkeys(graph.declaration(name).needs.values())
     ]
@@ -61,7 +62,7 @@ def _box(graph: Graph, name: str, x: float, y: float) -> str:
         kinds.append("pair")
     if not each.default:
         kinds.append("optional")
-    start = f"of {each.of}" if each.of else f"per {each.unit}"
+    start = f"of {', '.join(each.of)}" if each.of else f"per {each.unit}"
     machine = f"{each.resources.gpu} GPU" if each.resources.gpu else f"{each.resources.cpu} CPU"
     return (
         f"<g><title>{escape(each.summary or name)}</title>"
@@ -78,7 +79,7 @@ def graph_html(graph: Graph) -> str:
     rows = "".join(
         f"<tr><td><b>{escape(name)}</b></td><td>v{each.version}</td>"
         f"<td>{escape(each.summary)}</td>"
-        f"<td>{escape(', '.join(each.needs.values()) or f'media: {each.of}')}</td></tr>"
+        f"<td>{escape(', '.join(each.needs.values()) or 'media: ' + ', '.join(each.of))}</td></tr>"
         for name in graph.order
         if (each := graph.declaration(name))
     )

@@ -9,7 +9,7 @@ import networkx as nx
 
 from copal.errors import DependencyCycle
 from copal.fingerprint import Json, RecipeId, fingerprint
-from copal.registry import Declaration, FeatureName, Registry
+from copal.registry import KINDS, Declaration, FeatureName, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +113,13 @@ class Graph:
         """Edges (need, feature) that another way between the two implies; drawn more lightly."""
         return frozenset(set(self._graph.edges) - set(nx.transitive_reduction(self._graph).edges))
 
-    def root_kinds(self, name: str) -> frozenset[str]:
-        """Kinds of asset that the feature's needs go back to."""
-        kinds = {
-            declaration.of
-            for each in self.targets([name])
-            if (declaration := self.declaration(each)).of is not None
-        }
-        return frozenset(kinds)
+    def kinds(self, name: str) -> frozenset[str]:
+        """Kinds of asset that have a value of the feature: those that all its beginnings take."""
+        found = frozenset(KINDS)
+        for each in self.targets([name]):
+            if of := self.declaration(each).of:
+                found &= set(of)
+        return found
 
     def recipes(
         self, names: Iterable[FeatureName], ingredients: Mapping[FeatureName, Ingredients]

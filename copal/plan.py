@@ -182,7 +182,7 @@ def plan(
         parts[name] = _plan_feature(
             declaration,
             recipe,
-            _units(declaration, graph.root_kinds(name), assets),
+            _units(declaration, graph.kinds(name), assets),
             held.get(name, Held()),
             parts,
             forced=name in forced,
@@ -258,9 +258,7 @@ def _plan_feature(
 def _units(
     declaration: Declaration, kinds: frozenset[str], assets: Collection[Asset]
 ) -> list[UnitId]:
-    fitting = sorted(
-        (asset for asset in assets if kinds == {asset.kind}), key=lambda asset: asset.id
-    )
+    fitting = sorted((asset for asset in assets if asset.kind in kinds), key=lambda asset: asset.id)
     if declaration.unit == "asset":
         return [UnitId(asset.id) for asset in fitting]
     return sorted(

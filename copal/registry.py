@@ -49,8 +49,8 @@ class Declaration:
     """``module.path:ClassName``, importable from the registry's folder."""
     version: int
     summary: str = ""
-    of: str | None = None
-    """Kind of asset that the feature starts from; None when it starts from other features."""
+    of: tuple[str, ...] = ()
+    """Kinds of asset that the feature starts from; none when it starts from other features."""
     needs: Mapping[str, FeatureName] = field(default_factory=dict)
     """Argument of ``compute`` → the feature whose value it gets."""
     unit: str = "asset"
@@ -197,14 +197,14 @@ class _Reader:
                 raise self.fail(keys["pairs"], f"'{name}' has 'pairs' but its unit is an asset.")
             inner = self.mapping(keys["pairs"], f"pairs of '{name}'", {"within"})
             scope = self.choice(inner, "within", PAIR_SCOPES, "catalog", name) or scope
-        of = self.choice(keys, "of", KINDS, None, name) if "of" in keys else None
+        of = self.kinds(keys["of"], name) if "of" in keys else ()
         needs = {}
         if "needs" in keys:
             for argument, (need, _) in self.entries(keys["needs"], f"needs of '{name}'").items():
                 needs[argument] = FeatureName(self.text(need, argument))
-        if of is None and not needs:
+        if not of and not needs:
             raise self.fail(line, f"'{name}' starts from nothing: give it 'of' or 'needs'.")
-        if unit == "pair" and of is not None:
+        if unit == "pair" and of:
             raise self.fail(keys["of"], f"'{name}' covers pairs, which start from 'needs'.")
         return Declaration(
             name=FeatureName(name),
@@ -242,6 +242,15 @@ class _Reader:
                     f"'{declaration.name}' covers one asset but needs '{need}' ('{argument}'), "
                     "which covers pairs.",
                 )
+
+    def kinds(self, node: yaml.Node, name: str) -> tuple[str, ...]:
+        given = self.plain(node)
+        listed = given if isinstance(given, list) else [given]
+        for each in listed:
+            if each not in KINDS:
+                known = ", ".join(KINDS)
+                raise self.fail(node, f"'{name}': of '{each}' is none of {known}.")
+        return tuple(listed)
 
     def resources(self, node: yaml.Node | None, name: str) -> Resources:
         if node is None:

@@ -354,7 +354,10 @@ def check_rows(rows: object, columns: pa.Schema, where: str) -> None:
             f"{where}: compute returned {type(rows).__name__}, not a pyarrow Table."
         )
     if not rows.schema.equals(columns, check_metadata=False):
-        promised, got = ({f.name: str(f.type) for f in schema} for schema in (columns, rows.schema))
+        promised, got = (
+            {f.name: f"{f.type}{'' if f.nullable else ' not null'}" for f in schema}
+            for schema in (columns, rows.schema)
+        )
         wrong = next((n for n in {**promised, **got} if promised.get(n) != got.get(n)), None)
         if wrong is None:
             raise BrokenContract(
@@ -364,16 +367,21 @@ def check_rows(rows: object, columns: pa.Schema, where: str) -> None:
             f"{where}: column '{wrong}' is {got.get(wrong, 'absent')}, but the feature declares "
             f"{promised.get(wrong, 'no such column')}."
         )
+    for name in rows.column_names:
+        if not all(_is_finite(chunk) for chunk in rows.column(name).chunks):
+            raise BrokenContract(f"{where}: column '{name}' holds NaN or infinity.")
+
+
+def _is_finite(array: pa.Array) -> bool:
+    """Whether every number is, however deep in lists and structs."""
     import numpy as np
 
-    for name in rows.column_names:
-        for chunk in rows.column(name).chunks:
-            while pa.types.is_fixed_size_list(chunk.type) or pa.types.is_list(chunk.type):
-                chunk = chunk.flatten()
-            if pa.types.is_floating(chunk.type):
-                values = chunk.drop_null().to_numpy(zero_copy_only=False)
-                if not np.isfinite(values).all():
-                    raise BrokenContract(f"{where}: column '{name}' holds NaN or infinity.")
+    if pa.types.is_nested(array.type) and not pa.types.is_map(array.type):
+        inner = array.flatten()
+        return all(map(_is_finite, inner if isinstance(inner, list) else [inner]))
+    if not pa.types.is_floating(array.type):
+        return True
+    return bool(np.isfinite(array.drop_null().to_numpy(zero_copy_only=False)).all())
 
 
 def _ours(exc: Exception, feature: str, unit: str) -> CopalError:

@@ -154,8 +154,8 @@ def why(project: Project, asset: str, feature: str, other: str | None = None) ->
     elif other:
         raise RequestError(f"'{feature}' covers one asset; {asset} and {other} are two.")
     what = f"'{feature}' on {' and '.join(dict.fromkeys(_named(project, each) for each in assets))}"
-    kinds = project.graph.root_kinds(feature)
-    if wrong := [each for each in assets if kinds != {each.kind}]:
+    kinds = project.graph.kinds(feature)
+    if wrong := [each for each in assets if each.kind not in kinds]:
         return [
             f"{what}: not asked for. {wrong[0].name} is {wrong[0].kind}, "
             f"and the feature starts from {', '.join(sorted(kinds))}."

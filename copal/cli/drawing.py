@@ -39,7 +39,7 @@ def graph(settings: Settings, svg: Path | None, html: Path | None, as_json: bool
             say(f"wrote {path}")
     if as_json:
         print_rows(
-            {"feature": name, "version": each.version, "unit": each.unit, "of": each.of,
+            {"feature": name, "version": each.version, "unit": each.unit, "of": list(each.of),
              "needs": dict(each.needs), "default": each.default, "summary": each.summary}
             for name in found.order
             if (each := found.declaration(name))
@@ -47,7 +47,9 @@ def graph(settings: Settings, svg: Path | None, html: Path | None, as_json: bool
     elif svg is None and html is None:
         for name in found.order:
             each = found.declaration(name)
-            start = f"of: {each.of}" if each.of else "← " + ", ".join(each.needs.values())
+            start = (
+                f"of: {', '.join(each.of)}" if each.of else "← " + ", ".join(each.needs.values())
+            )
             extra = [] if each.default else ["not by default"]
             extra += [f"pairs within {each.pairs}"] if each.unit == "pair" else []
             note = f"  ({'; '.join(extra)})" if extra else ""

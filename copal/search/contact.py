@@ -44,8 +44,8 @@ def contact_sheet(
     """
     shown = {side.asset.id: side.asset for answer in answers for cut in answer.cuts
              for side in (cut.outgoing, cut.incoming)}  # fmt: skip
-    kinds = project.graph.root_kinds(STILLS)
-    chosen = [asset for asset in project.select(titles) if kinds == {asset.kind}][:MOST_TITLES]
+    kinds = project.graph.kinds(STILLS)
+    chosen = [asset for asset in project.select(titles) if asset.kind in kinds][:MOST_TITLES]
     pictures = _Pictures(project, sorted({*shown, *(asset.id for asset in chosen)}))
     sheet = Sheet(
         matches=[

@@ -105,8 +105,8 @@ def match(
     if top < 1:
         raise RequestError(f"--top {top}: ask for one or more.")
     feature = FeatureName(PREFIX + chosen)
-    kinds = project.graph.root_kinds(feature)
-    assets = {asset.id: asset for asset in project.select(titles) if kinds == {asset.kind}}
+    kinds = project.graph.kinds(feature)
+    assets = {asset.id: asset for asset in project.select(titles) if asset.kind in kinds}
     table = project.table(feature)
     ids = sorted(assets)
     asked = [pair_unit(one, other) for i, one in enumerate(ids) for other in ids[i:]]

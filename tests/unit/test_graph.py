@@ -58,12 +58,12 @@ def test_followers_are_all_that_would_change(graph):
     assert graph.followers("words") == ()
 
 
-def test_root_kinds_go_back_to_the_media(graph):
+def test_kinds_go_back_to_the_media(graph):
     """
     A feature of features starts from the kinds of asset that its needs start from.
     """
-    assert graph.root_kinds("match_pairs") == {"video"}
-    assert graph.root_kinds("words") == {"text"}
+    assert graph.kinds("match_pairs") == {"video"}
+    assert graph.kinds("words") == {"text"}
 
 
 def test_layers_count_steps_from_the_media(graph):
@@ -82,7 +82,7 @@ def test_unknown_names_are_told(graph):
     """
     Whatever is asked of a feature that is not declared, the answer is UnknownFeature.
     """
-    for ask in (graph.declaration, graph.followers, graph.root_kinds):
+    for ask in (graph.declaration, graph.followers, graph.kinds):
         with pytest.raises(UnknownFeature, match="Did you mean 'stills'"):
             ask("stils")
     with pytest.raises(UnknownFeature, match="Did you mean 'stills'"):

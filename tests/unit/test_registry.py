@@ -56,7 +56,7 @@ def test_everything_that_may_be_declared():
         "note": None,
     }  # fmt: skip
     assert encode.resources == Resources(cpu=2, gpu=1, memory_gib=0.5)
-    assert (encode.version, encode.of, encode.unit, encode.default) == (3, "video", "asset", True)
+    assert (encode.version, encode.of, encode.unit, encode.default) == (3, ("video",), "asset", True)
     assert (encode.retries, encode.timeout_minutes, encode.line) == (1, 90, 5)
     assert (pairs.unit, pairs.pairs, pairs.default, pairs.line) == ("pair", "show", False, 14)
     assert pairs.needs == {"one": "encode", "other": "encode"}
