@@ -28,7 +28,8 @@ class RunReport:
 
     def add(self, feature: str, tally: Tally) -> None:
         """Count the cells of one chunk."""
-        self.outcomes.setdefault(feature, Counter()).update(tally.outcomes)
+        if tally.outcomes:
+            self.outcomes.setdefault(feature, Counter()).update(tally.outcomes)
         if tally.errors:
             self.errors.setdefault(feature, {}).update(tally.errors)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -54,19 +55,19 @@ def test_a_run_killed_with_its_tasks_is_taken_up_by_the_next(
     """
     sign = short.hold("cuts")
     run = short.start("run", "--max-workers", "2")
-    task = until(lambda: short.waiting("cuts"), "a task of 'cuts'")[0]
-    flow = os.getpgid(task)
+    tasks = until(lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks")
+    flow = os.getpgid(tasks[0])
     assert flow != run.pid
     kill(run)
     os.killpg(flow, signal.SIGKILL)
-    until(lambda: not is_alive(task), "the end of the task")
+    until(lambda: not any(map(is_alive, tasks)), "the end of the tasks")
     sign.unlink()
 
     plan = short.plan()
     assert plan["levels"][0] == 0
     assert plan["cuts"][0] == 4
     report = short.run("--max-workers", "2", engine="metaflow")
-    assert report["outcomes"] == {"cuts": {"stored": 4}}
+    assert report["outcomes"] == {"cuts": {"stored": 3, "empty": 1}}
     assert contents(short.lake()) == undisturbed("levels", "cuts")
 
 
@@ -79,15 +80,13 @@ def test_tasks_that_outlive_their_run_and_a_new_run_store_each_value_once(
     """
     sign = short.hold("cuts")
     run = short.start("run", "--max-workers", "2")
-    task = until(lambda: short.waiting("cuts"), "a task of 'cuts'")[0]
-    flow = os.getpgid(task)
+    tasks = until(lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks")
+    flow = os.getpgid(tasks[0])
     kill(run)
-    assert is_alive(task)
-    assert is_alive(flow)
 
     second = short.start("run", "--engine", "inline", "--json")
-    until(lambda: len(short.waiting("cuts")) > 2 or second.pid in short.waiting("cuts"), "the run")
-    assert is_alive(task)
+    until(lambda: second.pid in short.waiting("cuts"), "the second run at 'cuts'")
+    assert all(map(is_alive, [*tasks, flow]))
     sign.unlink()
     assert finished(second).code == 0
     assert contents(short.lake()) == undisturbed("levels", "cuts")
@@ -95,8 +94,7 @@ def test_tasks_that_outlive_their_run_and_a_new_run_store_each_value_once(
     until(lambda: not is_alive(flow), "the end of the orphans")
     assert contents(short.lake()) == undisturbed("levels", "cuts")
     table = short.lake().project.table("cuts")
-    told = [each for each in table.attempts() if each.outcome == "stored"]
-    assert len({each.run_id for each in told}) == 2
+    assert len({each.run_id for each in table.attempts(["stored"])}) == 2
 
 
 def test_a_killed_task_costs_its_cells_one_attempt(
@@ -113,7 +111,7 @@ def test_a_killed_task_costs_its_cells_one_attempt(
     sign.unlink()
     ended = finished(run, code=1)
     (report,) = ended.objects
-    assert report["outcomes"]["cuts"] == {"stored": 2, "failed": 2}
+    assert report["outcomes"]["cuts"]["failed"] == 2
     assert len(report["died"]) == 1
     (message,) = set(report["errors"]["cuts"].values())
     assert message in (
@@ -124,7 +122,7 @@ def test_a_killed_task_costs_its_cells_one_attempt(
                  and "stored" in s)  # fmt: skip
     assert (states["stored"] + states["empty"], states["failed"]) == (2, 2)
     assert short.plan()["cuts"] == (2, {"retry": 2})
-    assert short.run()["outcomes"] == {"cuts": {"stored": 2}}
+    assert short.run()["outcomes"]["cuts"].keys() <= {"stored", "empty"}
     assert contents(short.lake()) == undisturbed("levels", "cuts")
 
 
@@ -177,13 +175,13 @@ def test_a_publisher_killed_while_publishing_leaves_nothing_half_written(tmp_pat
         for _ in range(chance.randint(2, 9)):
             line = process.stdout.readline()
             if "won" in line:
-                acknowledged |= set(publisher.json.loads(line)["won"])
+                acknowledged |= set(json.loads(line)["won"])
         time.sleep(chance.random() * 0.05)  # somewhere inside the next publication
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
         for line in said.splitlines():
             if line.endswith("}") and "won" in line:
-                acknowledged |= set(publisher.json.loads(line)["won"])
+                acknowledged |= set(json.loads(line)["won"])
         seen = values_of(store, publisher.RECIPE)
         assert acknowledged <= seen.keys()
         assert len(seen) < 120

@@ -155,6 +155,18 @@ def test_retry():
     assert reasons(found, "shots") == {"a": Reason.RETRY}
 
 
+def test_a_cell_with_which_a_worker_died_is_marked():
+    """
+    It is to be tried alone; a cell that failed without taking its worker down is not.
+    """
+    full_disk = Failure("no space left.", "StoreUnavailable", retryable=True, tries=1)
+    held = full(encode=Held(stored=frozenset("c"), failures={"a": DIED, "b": full_disk}))
+    assert {cell.unit: cell.alone for cell in decide(held).feature("encode").cells} == {
+        "a": True,
+        "b": False,
+    }
+
+
 def test_forced():
     """
     A forced feature is computed again and replaces its values; what needs it follows.

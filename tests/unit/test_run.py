@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from copal import run
+from copal.run import chunk as run
 from copal.asset import Asset, Essence
 from copal.binding import Bound
 from copal.errors import (

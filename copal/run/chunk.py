@@ -1,4 +1,4 @@
-"""Computing: takes the cells of one feature and does them one by one; decides nothing."""
+"""The cells of one feature on their way through one worker."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import shutil
 import socket
 import tempfile
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import structlog
 
-from copal.asset import Asset
-from copal.binding import Bound, code_digest
-from copal.errors import BrokenContract, ComputeFailed, CopalError, MissingValue
-from copal.feature import LocalFile, Output, Pair, Value
-from copal.fingerprint import AssetId, Digest, UnitId, fingerprint, pair_assets
+from copal.binding import code_digest
+from copal.errors import ComputeFailed, CopalError
+from copal.feature import LocalFile, Output
+from copal.fingerprint import Digest, UnitId, pair_assets
 from copal.graph import Recipe
 from copal.plan import Cell, Reason
 from copal.registry import FeatureName
-from copal.store.base import Attempt, Store, StoredValue, ValueTable, new_value
+from copal.run.inputs import Inputs, Worker
+from copal.run.rows import check_rows
+from copal.store.base import Attempt, StoredValue, ValueTable, new_value
 
 log = structlog.get_logger("copal.run")
 
@@ -35,20 +35,6 @@ FLUSH_UNITS = 64
 """Above about 100 keys a commit, Lance's conflict filter starts to see conflicts that are none."""
 READ_UNITS = 32
 """Values of needs that are read at once."""
-KEPT_VALUES = 512
-"""Values that pair features keep in memory between pairs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """What computing needs: features with their recipes, the store, and where media is."""
-
-    bound: Mapping[FeatureName, Bound]
-    recipes: Mapping[FeatureName, Recipe]
-    store: Store
-    assets: Mapping[AssetId, Asset]
-    open_source: Callable[[Asset], Any]
-    """Makes the argument ``source`` of an asset."""
 
 
 @dataclass(slots=True)
@@ -93,7 +79,7 @@ class _Chunk:
         self.flushed_at = time.monotonic()
         self.machine = socket.gethostname()
         self.code = code_digest(self.bound)
-        self.values: OrderedDict[tuple[str, str], StoredValue] = OrderedDict()
+        self.inputs = Inputs(worker, feature)
 
     def compute(self, cells: Sequence[Cell]) -> Tally:
         started = time.monotonic()
@@ -108,7 +94,7 @@ class _Chunk:
         return self.tally
 
     def compute_some(self, cells: Sequence[Cell]) -> None:
-        inputs = self.inputs([cell.unit for cell in cells])
+        inputs = self.inputs.digests([cell.unit for cell in cells])
         held = self.table.digests([cell.unit for cell in cells])
         fresh = [cell for cell in cells if cell.unit not in held]
         carried = self.find_carried(fresh, inputs)
@@ -136,75 +122,6 @@ class _Chunk:
         if cell.unit not in held:
             return False
         return not cell.replace or (cell.reason is Reason.INPUT and held[cell.unit][0] == inputs)
-
-    # What a cell starts from
-
-    def need_units(self, need: FeatureName, unit: UnitId) -> tuple[str, ...]:
-        """The units of a need that a unit of this feature takes: two for a pair of assets."""
-        mine, its = self.bound.declaration.unit, self.worker.bound[need].declaration.unit
-        return pair_assets(unit) if mine == "pair" and its == "asset" else (unit,)
-
-    def inputs(self, units: Sequence[UnitId]) -> dict[UnitId, Digest | None]:
-        """Inputs digest of each unit; None where a need has no value."""
-        digests: dict[FeatureName, dict[str, str]] = {}
-        for need in set(self.bound.declaration.needs.values()):
-            wanted = sorted({each for unit in units for each in self.need_units(need, unit)})
-            table = self.worker.store.table(self.worker.recipes[need])
-            digests[need] = {unit: value for unit, (_, value) in table.digests(wanted).items()}
-        found: dict[UnitId, Digest | None] = {}
-        for unit in units:
-            parts = {}
-            for argument, need in self.bound.declaration.needs.items():
-                taken = [digests[need].get(each) for each in self.need_units(need, unit)]
-                if None in taken:
-                    break
-                parts[argument] = taken
-            else:
-                found[unit] = fingerprint(
-                    "inputs",
-                    needs=parts,
-                    essences=self.essences(unit) if self.bound.declaration.of else [],
-                    **self.recipe.parts(),
-                )
-                continue
-            found[unit] = None
-        return found
-
-    def essences(self, unit: UnitId) -> list[str]:
-        """The streams that the feature reads; all of them unless its class says which."""
-        asset = self.worker.assets[AssetId(unit)]
-        reads = getattr(self.bound.instance, "reads", None)
-        return sorted(e.digest for e in asset.essences if reads is None or e.kind in reads)
-
-    def need_value(self, need: FeatureName, unit: str) -> StoredValue:
-        key = (need, unit)
-        if key not in self.values:
-            table = self.worker.store.table(self.worker.recipes[need])
-            found = table.read([unit])
-            if unit not in found:
-                raise MissingValue(f"'{need}' has no value for {unit[:8]} any more.")
-            self.values[key] = found[unit]
-            while len(self.values) > KEPT_VALUES:
-                self.values.popitem(last=False)
-        self.values.move_to_end(key)
-        return self.values[key]
-
-    def arguments(self, unit: UnitId, workspace: Path | None) -> dict[str, Any]:
-        given: dict[str, Any] = {}
-        for argument, need in self.bound.declaration.needs.items():
-            values = [self.need_value(need, each).value() for each in self.need_units(need, unit)]
-            if len(values) == 2:
-                left, right = values
-                same = len(set(pair_assets(unit))) == 1
-                value: Value | Pair[Value] = Pair(left, left if same else right)
-            else:
-                (value,) = values
-            given[argument] = self.bound.hand_over(argument, value)
-        if "source" in self.bound.arguments:
-            given["source"] = self.worker.open_source(self.worker.assets[AssetId(unit)])
-        if workspace is not None:
-            given["workspace"] = workspace
-        return given
 
     # Carrying over
 
@@ -262,7 +179,7 @@ class _Chunk:
         )
 
     def value_of(self, unit: UnitId, workspace: Path | None, inputs_digest: Digest) -> StoredValue:
-        made = self.bound.instance.compute(**self.arguments(unit, workspace))
+        made = self.bound.instance.compute(**self.inputs.arguments(unit, workspace))
         output = made if isinstance(made, Output) else Output(made)
         check_rows(output.rows, self.bound.columns, f"'{self.feature}' on {unit[:8]}")
         files = {name: LocalFile(path) for name, path in output.files.items()}
@@ -339,49 +256,6 @@ class _Chunk:
             shutil.rmtree(workspace, ignore_errors=True)
         self.workspaces.clear()
         self.flushed_at = time.monotonic()
-
-
-def check_rows(rows: object, columns: pa.Schema, where: str) -> None:
-    """Rows as promised: a table of exactly these columns, without NaN or infinity.
-
-    Raises
-    ------
-    BrokenContract
-        They are not.
-    """
-    if not isinstance(rows, pa.Table):
-        raise BrokenContract(
-            f"{where}: compute returned {type(rows).__name__}, not a pyarrow Table."
-        )
-    if not rows.schema.equals(columns, check_metadata=False):
-        promised, got = (
-            {f.name: f"{f.type}{'' if f.nullable else ' not null'}" for f in schema}
-            for schema in (columns, rows.schema)
-        )
-        wrong = next((n for n in {**promised, **got} if promised.get(n) != got.get(n)), None)
-        if wrong is None:
-            raise BrokenContract(
-                f"{where}: columns {rows.schema.names} are not in the order of {columns.names}."
-            )
-        raise BrokenContract(
-            f"{where}: column '{wrong}' is {got.get(wrong, 'absent')}, but the feature declares "
-            f"{promised.get(wrong, 'no such column')}."
-        )
-    for name in rows.column_names:
-        if not all(_is_finite(chunk) for chunk in rows.column(name).chunks):
-            raise BrokenContract(f"{where}: column '{name}' holds NaN or infinity.")
-
-
-def _is_finite(array: pa.Array) -> bool:
-    """Whether every number is, however deep in lists and structs."""
-    import numpy as np
-
-    if pa.types.is_nested(array.type) and not pa.types.is_map(array.type):
-        inner = array.flatten()
-        return all(map(_is_finite, inner if isinstance(inner, list) else [inner]))
-    if not pa.types.is_floating(array.type):
-        return True
-    return bool(np.isfinite(array.drop_null().to_numpy(zero_copy_only=False)).all())
 
 
 def _ours(exc: Exception, feature: str, unit: str) -> CopalError:

@@ -1,0 +1,112 @@
+"""What a cell starts from: the digests and the values of its needs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from copal.asset import Asset
+from copal.binding import Bound
+from copal.errors import MissingValue
+from copal.feature import Pair, Value
+from copal.fingerprint import AssetId, Digest, UnitId, fingerprint, pair_assets
+from copal.graph import Recipe
+from copal.registry import FeatureName
+from copal.store.base import Store, StoredValue
+
+KEPT_VALUES = 512
+"""Values that pair features keep in memory between pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What computing needs: features with their recipes, the store, and where media is."""
+
+    bound: Mapping[FeatureName, Bound]
+    recipes: Mapping[FeatureName, Recipe]
+    store: Store
+    assets: Mapping[AssetId, Asset]
+    open_source: Callable[[Asset], Any]
+    """Makes the argument ``source`` of an asset."""
+
+
+class Inputs:
+    """The needs of one feature, unit by unit."""
+
+    def __init__(self, worker: Worker, feature: FeatureName) -> None:
+        self.worker = worker
+        self.bound = worker.bound[feature]
+        self.recipe = worker.recipes[feature]
+        self.values: OrderedDict[tuple[str, str], StoredValue] = OrderedDict()
+
+    def need_units(self, need: FeatureName, unit: UnitId) -> tuple[str, ...]:
+        """The units of a need that a unit of this feature takes: two for a pair of assets."""
+        mine, its = self.bound.declaration.unit, self.worker.bound[need].declaration.unit
+        return pair_assets(unit) if mine == "pair" and its == "asset" else (unit,)
+
+    def digests(self, units: Sequence[UnitId]) -> dict[UnitId, Digest | None]:
+        """Inputs digest of each unit; None where a need has no value."""
+        digests: dict[FeatureName, dict[str, str]] = {}
+        for need in set(self.bound.declaration.needs.values()):
+            wanted = sorted({each for unit in units for each in self.need_units(need, unit)})
+            table = self.worker.store.table(self.worker.recipes[need])
+            digests[need] = {unit: value for unit, (_, value) in table.digests(wanted).items()}
+        found: dict[UnitId, Digest | None] = {}
+        for unit in units:
+            parts = {}
+            for argument, need in self.bound.declaration.needs.items():
+                taken = [digests[need].get(each) for each in self.need_units(need, unit)]
+                if None in taken:
+                    break
+                parts[argument] = taken
+            else:
+                found[unit] = fingerprint(
+                    "inputs",
+                    needs=parts,
+                    essences=self.essences(unit) if self.bound.declaration.of else [],
+                    **self.recipe.parts(),
+                )
+                continue
+            found[unit] = None
+        return found
+
+    def essences(self, unit: UnitId) -> list[str]:
+        """The streams that the feature reads; all of them unless its class says which."""
+        asset = self.worker.assets[AssetId(unit)]
+        reads = getattr(self.bound.instance, "reads", None)
+        return sorted(e.digest for e in asset.essences if reads is None or e.kind in reads)
+
+    def need_value(self, need: FeatureName, unit: str) -> StoredValue:
+        """The value of a need on one unit; the last few are kept in memory."""
+        key = (need, unit)
+        if key not in self.values:
+            table = self.worker.store.table(self.worker.recipes[need])
+            found = table.read([unit])
+            if unit not in found:
+                raise MissingValue(f"'{need}' has no value for {unit[:8]} any more.")
+            self.values[key] = found[unit]
+            while len(self.values) > KEPT_VALUES:
+                self.values.popitem(last=False)
+        self.values.move_to_end(key)
+        return self.values[key]
+
+    def arguments(self, unit: UnitId, workspace: Path | None) -> dict[str, Any]:
+        """What ``compute`` is called with, each need as its annotation asks for it."""
+        given: dict[str, Any] = {}
+        for argument, need in self.bound.declaration.needs.items():
+            values = [self.need_value(need, each).value() for each in self.need_units(need, unit)]
+            if len(values) == 2:
+                left, right = values
+                same = len(set(pair_assets(unit))) == 1
+                value: Value | Pair[Value] = Pair(left, left if same else right)
+            else:
+                (value,) = values
+            given[argument] = self.bound.hand_over(argument, value)
+        if "source" in self.bound.arguments:
+            given["source"] = self.worker.open_source(self.worker.assets[AssetId(unit)])
+        if workspace is not None:
+            given["workspace"] = workspace
+        return given
