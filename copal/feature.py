@@ -15,7 +15,7 @@ for rows and files, or any class that can make itself from a value (see ``FromVa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
@@ -116,6 +116,17 @@ class Feature(Protocol):
 
     def compute(self, **needs: Any) -> pa.Table | Output:
         """Rows of one unit."""
+
+
+class BatchFeature(Feature, Protocol):
+    """A feature that is quicker with many units at once, such as a row of blocks of pairs."""
+
+    def compute_batch(self, units: Sequence[Mapping[str, Any]]) -> Sequence[pa.Table]:
+        """Rows of each unit; every mapping holds what ``compute`` would get as arguments.
+
+        A table that several units share is the same object in each of them. When the call
+        raises, the engine tries halves, so that one bad unit fails alone.
+        """
 
 
 def speed_only(default: T) -> T:

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import structlog
 
 from copal.binding import code_digest
-from copal.errors import ComputeFailed, CopalError
+from copal.errors import BrokenContract, ComputeFailed, CopalError
 from copal.feature import LocalFile, Output
 from copal.fingerprint import Digest, UnitId, pair_assets
 from copal.graph import Recipe
@@ -34,7 +35,9 @@ FLUSH_SECONDS = 5.0
 FLUSH_UNITS = 64
 """Above about 100 keys a commit, Lance's conflict filter starts to see conflicts that are none."""
 READ_UNITS = 32
-"""Values of needs that are read at once."""
+"""Cells whose needs are looked up at once."""
+BATCH_UNITS = 1024
+"""Cells that a feature with ``compute_batch`` gets at once."""
 
 
 @dataclass(slots=True)
@@ -80,12 +83,14 @@ class _Chunk:
         self.machine = socket.gethostname()
         self.code = code_digest(self.bound)
         self.inputs = Inputs(worker, feature)
+        self.batched = hasattr(self.bound.instance, "compute_batch")
 
     def compute(self, cells: Sequence[Cell]) -> Tally:
         started = time.monotonic()
         try:
-            for start in range(0, len(cells), READ_UNITS):
-                self.compute_some(cells[start : start + READ_UNITS])
+            size = BATCH_UNITS if self.batched else READ_UNITS
+            for start in range(0, len(cells), size):
+                self.compute_some(cells[start : start + size])
             self.flush()
         finally:
             for workspace in self.workspaces:
@@ -98,6 +103,7 @@ class _Chunk:
         held = self.table.digests([cell.unit for cell in cells])
         fresh = [cell for cell in cells if cell.unit not in held]
         carried = self.find_carried(fresh, inputs)
+        batch: list[tuple[Cell, Digest]] = []
         for cell in cells:
             digest = inputs[cell.unit]
             if digest is None:
@@ -108,13 +114,13 @@ class _Chunk:
             elif self.holds(cell, held, digest):
                 self.tally.outcomes["kept"] += 1
                 log.info("cell.kept", feature=self.feature, unit=cell.unit)
+            elif self.batched:
+                batch.append((cell, digest))
             else:
                 self.compute_one(cell, digest)
-            if (
-                len(self.waiting) + len(self.replacing) >= FLUSH_UNITS
-                or time.monotonic() - self.flushed_at > FLUSH_SECONDS
-            ):
-                self.flush()
+            self.flush_when_due()
+        if batch:
+            self.compute_batch(batch)
 
     @staticmethod
     def holds(cell: Cell, held: Mapping[str, tuple[Digest, Digest]], inputs: Digest) -> bool:
@@ -178,8 +184,47 @@ class _Chunk:
             rows=value.rows.num_rows,
         )
 
+    def compute_batch(self, batch: Sequence[tuple[Cell, Digest]]) -> None:
+        """Many cells in one call; when it fails, halves are tried, down to the cell at fault."""
+        started, cpu = time.monotonic(), _cpu_seconds()
+        try:
+            given = [self.inputs.arguments(cell.unit, None) for cell, _ in batch]
+            made = self.bound.instance.compute_batch(given)
+            if len(made) != len(batch):
+                raise BrokenContract(
+                    f"'{self.feature}': compute_batch gave {len(made)} tables for {len(batch)} units."
+                )
+            values = [
+                self.checked(cell.unit, rows, digest)
+                for (cell, digest), rows in zip(batch, made, strict=True)
+            ]
+        except Exception as exc:
+            if len(batch) == 1:
+                cell = batch[0][0]
+                self.failed(cell, _ours(exc, self.feature, cell.unit), started, cpu)
+                return
+            middle = len(batch) // 2
+            self.compute_batch(batch[:middle])
+            self.compute_batch(batch[middle:])
+            return
+        seconds, cpu_seconds = time.monotonic() - started, _cpu_seconds() - cpu
+        for (cell, _), value in zip(batch, values, strict=True):
+            (self.replacing if cell.replace else self.waiting).append(value)
+            self.note(
+                cell,
+                "stored" if value.state == "ok" else "empty",
+                seconds=seconds / len(batch),
+                cpu_seconds=cpu_seconds / len(batch),
+                rows=value.rows.num_rows,
+            )
+            self.flush_when_due()
+
     def value_of(self, unit: UnitId, workspace: Path | None, inputs_digest: Digest) -> StoredValue:
         made = self.bound.instance.compute(**self.inputs.arguments(unit, workspace))
+        return self.checked(unit, made, inputs_digest)
+
+    def checked(self, unit: UnitId, made: pa.Table | Output, inputs_digest: Digest) -> StoredValue:
+        """What a feature made, as a value, once it is seen to be what was promised."""
         output = made if isinstance(made, Output) else Output(made)
         check_rows(output.rows, self.bound.columns, f"'{self.feature}' on {unit[:8]}")
         files = {name: LocalFile(path) for name, path in output.files.items()}
@@ -242,6 +287,12 @@ class _Chunk:
             elapsed_seconds=round(seconds, 3),
             **details,
         )
+
+    def flush_when_due(self) -> None:
+        """Publish when enough waits, or when it has waited long enough."""
+        full = len(self.waiting) + len(self.replacing) >= FLUSH_UNITS
+        if full or time.monotonic() - self.flushed_at > FLUSH_SECONDS:
+            self.flush()
 
     def flush(self) -> None:
         """Publish what waits, then tell the attempts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,45 @@ def own_imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [n for n in sys.modules if n.partition(".")[0] == "quick"]:
         if name not in before:
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Address of a server that speaks S3."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(
+    s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """Variables that lead to an S3 with an empty bucket; they are set in this process too."""
+    from copal.store.s3 import s3_client
+
+    bucket = f"copal-{tmp_path.name.lower().replace('_', '-')}"[:60].rstrip("-")
+    variables = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "COPAL_CACHE": str(tmp_path / "cache"),
+        "COPAL_STORE": f"s3://{bucket}/lake",
+    }
+    for name in [n for n in os.environ if n.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    s3_client.cache_clear()
+    s3_client().create_bucket(Bucket=bucket)
+    yield variables
+    s3_client().close()
+    s3_client.cache_clear()
 
 
 @pytest.fixture
