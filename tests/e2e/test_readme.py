@@ -22,7 +22,7 @@ def console(command: str) -> list[str]:
 def shape(line: str) -> str:
     """A line without what differs between machines: numbers, ids, paths, widths of columns."""
     line = re.sub(r"\b[0-9a-f]{8}\b", "ID", line)
-    line = re.sub(r"/\S+", "PATH", line)
+    line = re.sub(r"\S*/\S+", "PATH", line)
     return re.sub(r"\s+", " ", re.sub(r"[\d.,]+", "0", line)).strip()
 
 
