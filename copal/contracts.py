@@ -57,7 +57,7 @@ def check_feature(root: Path, feature: str, media: Path, folder: Path) -> None:
         )
     for value in first[0]:
         _check_ranges(feature, value.rows)
-    _check_empty(Project(root), feature, folder)
+    _check_empty(Project(root), feature, media, folder)
 
 
 def _compute(root: Path, feature: str, media: Path, store: Path) -> tuple[list[Value], list[str]]:
@@ -82,7 +82,7 @@ def _check_ranges(feature: str, rows: pa.Table) -> None:
         return
     starts, ends = (rows[name].to_pylist() for name in ("start_frame", "end_frame"))
     for start, end in zip(starts, ends, strict=True):
-        if not 0 <= start < end:
+        if (start is None) != (end is None) or (start is not None and not 0 <= start < end):
             raise BrokenContract(f"'{feature}': [{start}, {end}) is no frame range.")
     if "shot_index" in rows.column_names:
         for end, start in zip(ends, starts[1:], strict=False):
@@ -93,7 +93,7 @@ def _check_ranges(feature: str, rows: pa.Table) -> None:
                 )
 
 
-def _check_empty(project: Project, feature: str, folder: Path) -> None:
+def _check_empty(project: Project, feature: str, media: Path, folder: Path) -> None:
     bound = project.bound(feature)
     of_rows = {
         argument: project.bound(need).columns
@@ -110,6 +110,10 @@ def _check_empty(project: Project, feature: str, folder: Path) -> None:
         if argument in of_rows:
             value = Value(of_rows[argument].empty_table(), value.files)
         given[argument] = bound.hand_over(argument, value)
+    if "source" in bound.arguments:
+        from copal.media import Source
+
+        given["source"] = Source(asset.id, media, media.name)
     if "workspace" in bound.arguments:
         workspace = folder / "empty"
         workspace.mkdir()

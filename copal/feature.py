@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Parts = Mapping[str, tuple[int, tuple[int, ...]]]
+"""What the components of a vector mean: name of a part → where it begins, and its shape."""
+
 GIVEN_ARGUMENTS = ("source", "workspace")
 """Arguments of ``compute`` that are no needs."""
 
@@ -142,3 +145,13 @@ def weights_of(feature: object) -> dict[str, str]:
     """
     method = getattr(feature, "weights_digests", None)
     return dict(method()) if method is not None else {}
+
+
+def parts_of(feature: object) -> Parts:
+    """What the components of a feature's vectors mean; empty for most.
+
+    A feature whose vectors people can be told about has a class attribute ``parts``. The names
+    that ``copal.search.reasons`` has words for are ``edges``, ``light``, ``camera``, ``flow``,
+    ``still``, ``mask`` and ``hues``.
+    """
+    return dict(getattr(feature, "parts", {}))

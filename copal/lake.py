@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,10 +15,12 @@ from copal.asset import Asset, Title
 from copal.errors import MissingValue, RequestError
 from copal.feature import Value
 from copal.fingerprint import UnitId, pair_assets, pair_unit
-from copal.flow.report import RunReport
 from copal.plan import Plan
 from copal.project import Project
-from copal.search.match import ENCODE, MatchAnswer, match
+from copal.run.report import RunReport
+from copal.search import MatchAnswer, Question, match
+from copal.search.cuts import ENCODE
+from copal.search.evaluate import Quality, evaluate
 from copal.status import Status, status, why
 
 if TYPE_CHECKING:
@@ -137,8 +139,8 @@ class Lake:
     def add(
         self, paths: Iterable[str | os.PathLike[str]], words: TitleWords | None = None
     ) -> Iterator[Arrival]:
-        """Bring files and folders into the catalogue, one arrival at a time."""
-        return add(self.project, [Path(path) for path in paths], words)
+        """Bring files, folders and ``s3://bucket/key`` into the catalogue, one by one."""
+        return add(self.project, [os.fspath(path) for path in paths], words)
 
     def plan(
         self,
@@ -204,10 +206,52 @@ class Lake:
         return why(self.project, asset, feature, other)
 
     def match(
-        self, titles: Sequence[str] = (), *, flavour: str | None = None, top: int = 10
+        self,
+        titles: Sequence[str] = (),
+        *,
+        flavour: str | Mapping[str, float] | None = None,
+        top: int = 10,
+        where: str = "",
+        min_score: float | None = None,
+        per_title: int | None = None,
+        exclude_used: bool = False,
+        min_seconds: float | None = None,
+        max_seconds: float | None = None,
+        fades: bool = True,
+        fold: bool = True,
     ) -> MatchAnswer:
-        """The best match cuts among titles, or among all."""
-        return match(self.project, titles, flavour=flavour, top=top)
+        """The best match cuts among titles, or among all; see ``copal.search.Question``.
+
+        >>> lake.match(flavour={"composition": 0.7, "motion": 0.3}, where="year < 1960")
+
+        Raises
+        ------
+        RequestError
+            No such flavour, a filter that says nothing, a number that cannot be.
+        """
+        mix = {flavour: 1.0} if isinstance(flavour, str) else flavour or {}
+        return match(self.project, Question(
+            titles=tuple(titles), where=where, flavours=mix, top=top, min_score=min_score,
+            per_title=per_title, exclude_used=exclude_used, min_seconds=min_seconds,
+            max_seconds=max_seconds, fades=fades, fold=fold,
+        ))  # fmt: skip
+
+    def evaluate(
+        self,
+        pairs: str | os.PathLike[str],
+        mixes: Sequence[Mapping[str, float]] = (),
+        *,
+        seed: int = 0,
+        samples: int = 1000,
+    ) -> list[Quality]:
+        """How well flavours (every stored one) rank a CSV file of labelled pairs of shots.
+
+        Raises
+        ------
+        RequestError
+            The file or one of its rows means nothing, a flavour is unknown, or nothing is stored.
+        """
+        return evaluate(self.project, Path(pairs), mixes, seed=seed, samples=samples)
 
 
 def open(path: str | os.PathLike[str] | None = None, *, store: str | None = None) -> Lake:

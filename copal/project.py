@@ -38,18 +38,21 @@ class Project:
 
     @staticmethod
     def find(start: Path | None = None, store: str | None = None) -> Project:
-        """The project of a folder, or of the nearest folder above it that has a registry.
+        """The project of a folder, or of the nearest one above the working directory.
 
         Raises
         ------
         RegistryError
             There is none, or it cannot be read.
         """
-        given = (start or Path(os.environ.get("COPAL_PROJECT") or Path.cwd())).resolve()
-        for folder in (given, *given.parents):
+        named = start or os.environ.get("COPAL_PROJECT")
+        if named:
+            return Project(Path(named), store)
+        here = Path.cwd()
+        for folder in (here, *here.parents):
             if (folder / REGISTRY_FILE).exists():
                 return Project(folder, store)
-        return Project(given, store)
+        return Project(here, store)
 
     def bound(self, name: str) -> Bound:
         """A feature's class, made with its params."""

@@ -25,9 +25,12 @@ MAX_BYTES = 1 << 20
 STEP_NAMES = frozenset({"start", "end", "join_assets", "plan_pairs", "join_pairs"})
 """Names of the flow's own steps, which no feature may take."""
 FLOW_NAMES = frozenset(
-    "asset_chunks asset_features pair_chunks pair_features plan_id registry run_id tallies "
-    "cmd foreach_stack index input merge_artifacts name next script_name".split()
-)
+    {
+        "asset_chunks", "asset_features", "pair_chunks", "pair_features", "plan_id", "registry",
+        "run_id", "tallies",
+        "cmd", "foreach_stack", "index", "input", "merge_artifacts", "name", "next", "script_name",
+    }
+)  # fmt: skip
 """What the flow and Metaflow's FlowSpec call things of their own: a step would hide them."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class SheetStrip:
+    """Pictures that follow each other, one below the other in one WebP."""
+
+    picture: bytes
+    frames: tuple[int, ...]
+    """Index of the frame that each picture shows."""
+    width: int
+    """Of one picture, in pixels."""
+    height: int
+    per_second: float
+    """Pictures to show in a second, so that they play at the film's own speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,8 @@ class SheetSide:
     """WebP of the frame beside the cut: the outgoing shot's last, the incoming one's first."""
     middle_picture: bytes
     """WebP of the shot's middle frame."""
+    strip: SheetStrip | None = None
+    """What plays on this side of the cut; None for a still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,12 @@ class SheetMatch:
     """Higher is better."""
     outgoing: SheetSide
     incoming: SheetSide
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """By flavour, where the score is a mix of them."""
+    reasons: Sequence[str] = ()
+    """What the two shots have in common, in words."""
+    alike: int = 0
+    """Lower matches that are all but the same as this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +157,10 @@ class _Pictures:
     keys: dict[bytes, str] = field(default_factory=dict)
 
     def image(self, picture: bytes, alt: str) -> Markup:
-        """An ``<img>``: with its bytes the first time, later pointing to the first."""
+        """An ``<img>``: with its bytes the first time, later pointing to the first.
+
+        Without a text it is for the eye only, and is hidden from those who listen.
+        """
         from markupsafe import Markup
 
         if picture[:4] != b"RIFF" or picture[8:12] != b"WEBP":
@@ -175,6 +200,7 @@ def render(sheet: Sheet) -> str:
     return environment.get_template("sheet.html.j2").render(
         sheet=sheet,
         image=_Pictures().image,
+        playing=any(match.outgoing.strip and match.incoming.strip for match in sheet.matches),
         count=_count,
         clock=_clock,
         names=names,

@@ -71,6 +71,13 @@ def frame_rate(text: str | int | Fraction) -> Fraction:
     return rate
 
 
+def index_at(seconds: Fraction | int, rate: Fraction) -> int:
+    """Index of the frame that shows at a time, which is exact: a float is refused."""
+    if isinstance(seconds, float):
+        raise TypeError(f"{seconds} is a float; write a time as a fraction: Fraction(2, 3)")
+    return math.floor(seconds * rate)
+
+
 def timecode(frame: int, rate: Fraction, *, start: int = 0) -> str:
     """The SMPTE label of a frame: ``HH:MM:SS:FF``, ``HH:MM:SS;FF`` where frames are dropped.
 

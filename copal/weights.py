@@ -49,6 +49,29 @@ def weights_file(model: str, weights: str) -> Path:
     return path
 
 
+def own_weights(weights: str, advice: str) -> Path:
+    """Where a weights file of one's own lies; one in S3 is fetched first.
+
+    Parameters
+    ----------
+    weights
+        A local path, or ``s3://bucket/key``.
+    advice
+        How such a file is made.
+
+    Raises
+    ------
+    MissingWeights
+        It is not there.
+    """
+    if weights.startswith("s3://"):
+        return _from_s3(weights, Path.home() / ".cache" / "copal" / "weights")
+    path = Path(weights)
+    if not path.is_file():
+        raise MissingWeights(f"there are no weights at '{path.absolute()}'. {advice}")
+    return path
+
+
 def _from_s3(uri: str, folder: Path) -> Path:
     """A local copy of an object, named for its version, so that a new version is a new file."""
     import boto3

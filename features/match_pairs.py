@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from copal.feature import Pair
-from copal.matching import Matches, Places, top_pairs
+from copal.feature import Pair, speed_only
+from copal.matching import Cuts, top_cuts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Side:
     """The shots of one asset that take part, in order."""
 
-    index: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]
-    end: npt.NDArray[np.int64]
-    outgoing: npt.NDArray[np.float32]
-    """(n, d): what a cut leaves."""
-    incoming: npt.NDArray[np.float32]
-    """(n, d): what a cut goes to."""
+    index: npt.NDArray[np.int32]
+    start: npt.NDArray[np.int32]
+    end: npt.NDArray[np.int32]
+    outgoing: Floats  # (n, d): what a cut leaves
+    incoming: Floats  # (n, d): what a cut goes to
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class MatchPairs:
     """Columns of the shot after it; each is compared with the one at its place in ``outgoing``."""
     weights: tuple[float, ...] = (0.5, 0.5)
     """Share of each comparison. Shares that add up to 1 give scores from -1 to 1."""
+    device: str = speed_only("auto")  # where products are made, see copal.matching.top_blocks
 
     columns: ClassVar[pa.Schema] = pa.schema(
         [
@@ -61,7 +63,7 @@ class MatchPairs:
             ("right_end_frame", pa.int32()),
         ]
     )
-    tools: ClassVar[tuple[str, ...]] = ("numpy",)
+    tools: ClassVar[tuple[str, ...]] = ()  # the scores are the same with every version
 
     def __post_init__(self) -> None:
         # The registry hands over lists; a frozen value holds tuples.
@@ -89,60 +91,59 @@ class MatchPairs:
 
         Notes
         -----
-        Source: Chen et al. 2022, arXiv:2210.05766 (match cutting); that the cut has a direction,
-        and so ends meet beginnings, is our own.
+        Source: Chen et al. 2022, arXiv:2210.05766 (match cutting); that ends meet beginnings is ours.
         """
-        left = right = self._side(shots.left, dedup.left, vectors.left)
-        places = None  # of one asset's shots: left is the earlier, so every pair is met once
-        if shots.itself:
-            places = Places(left.index, left.index, self.min_gap_shots, ordered=True)
-        else:
-            right = self._side(shots.right, dedup.right, vectors.right)
-        found = [(True, top_pairs(left.outgoing, right.incoming, self.top_k, places=places))]
-        if self.outgoing != self.incoming:
-            back = top_pairs(left.incoming, right.outgoing, self.top_k, places=places)
-            found.append((False, back))
-        return self._rows(found, left, right)
+        return self.compute_batch([{"shots": shots, "dedup": dedup, "vectors": vectors}])[0]
+
+    def compute_batch(self, units: Sequence[Mapping[str, Pair[pa.Table]]]) -> list[pa.Table]:
+        """Rows of many pairs of assets at once; each as ``compute`` gives them.
+
+        A table that several pairs share is read once, and all pairs are multiplied together.
+        """
+        numbers: dict[tuple[int, ...], int] = {}
+        sides: list[Side] = []
+        pairs = []
+        for unit in units:
+            needs = [unit[name] for name in ("shots", "dedup", "vectors")]
+            ends = [need.left for need in needs], [need.right for need in needs]
+            for tables in ends:
+                if (key := tuple(map(id, tables))) not in numbers:
+                    numbers[key] = len(sides)
+                    sides.append(self._side(*tables))
+            left, right = (numbers[tuple(map(id, tables))] for tables in ends)
+            pairs.append((left, right))
+        found = top_cuts(
+            [side.outgoing for side in sides], [side.incoming for side in sides], pairs,
+            self.top_k, index=[side.index for side in sides], min_gap=self.min_gap_shots,
+            device=self.device,
+        )  # fmt: skip
+        return [
+            self._rows(cuts, sides[a], sides[b]) for cuts, (a, b) in zip(found, pairs, strict=True)
+        ]
 
     def _side(self, shots: pa.Table, dedup: pa.Table, vectors: pa.Table) -> Side:
-        index, kept = shots["shot_index"].to_numpy(), dedup["kept"].to_numpy()
         lengths = shots["clear_end"].to_numpy() - shots["clear_start"].to_numpy()
-        taken = np.flatnonzero(kept.astype(bool) & (lengths >= self.min_shot_frames))
+        kept = dedup["kept"].to_numpy().astype(bool)
+        taken = np.flatnonzero(kept & (lengths >= self.min_shot_frames))
         roots = np.sqrt(np.array(self.weights, np.float32))
 
-        def joined(names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-            parts = [
-                _matrix(vectors, name)[taken] * root
-                for name, root in zip(names, roots, strict=True)
-            ]
-            return np.ascontiguousarray(np.concatenate(parts, axis=1))
+        def joined(names: tuple[str, ...]) -> Floats:
+            parts = [_matrix(vectors, name)[taken] for name in names]
+            return np.concatenate([p * r for p, r in zip(parts, roots, strict=True)], axis=1)
 
-        start, end = (shots[name].to_numpy()[taken] for name in ("start_frame", "end_frame"))
-        return Side(
-            index[taken].astype(np.int64), start, end, joined(self.outgoing), joined(self.incoming)
-        )
+        outgoing = joined(self.outgoing)
+        incoming = outgoing if self.incoming == self.outgoing else joined(self.incoming)
+        places = (shots[n].to_numpy()[taken] for n in ("shot_index", "start_frame", "end_frame"))
+        return Side(*places, outgoing, incoming)
 
-    def _rows(self, found: list[tuple[bool, Matches]], left: Side, right: Side) -> pa.Table:
-        flags = np.concatenate([np.full(len(matches), first) for first, matches in found])
-        both = sum((matches for _, matches in found[1:]), found[0][1])
-        order = np.lexsort((~flags, both.right, both.left, -both.scores))[: self.top_k]
-        i, j = both.left[order], both.right[order]
-        return pa.table(
-            [
-                left.index[i],
-                right.index[j],
-                flags[order],
-                both.scores[order],
-                left.start[i],
-                left.end[i],
-                right.start[j],
-                right.end[j],
-            ],
-            names=self.columns.names,
-        ).cast(self.columns)
+    def _rows(self, cuts: Cuts, left: Side, right: Side) -> pa.Table:
+        i, j = cuts.left, cuts.right
+        columns = [left.index[i], right.index[j], cuts.left_first, cuts.scores]
+        columns += [left.start[i], left.end[i], right.start[j], right.end[j]]
+        return pa.table(columns, names=self.columns.names).cast(self.columns)
 
 
-def _matrix(table: pa.Table, name: str) -> npt.NDArray[np.float32]:
+def _matrix(table: pa.Table, name: str) -> Floats:
     """A column of vectors as (rows, d) float32."""
     column = table[name].combine_chunks()
     return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)

@@ -44,7 +44,12 @@ class StandardEncode:
                 "findings",
                 pa.list_(
                     pa.struct(
-                        [("code", pa.string()), ("level", pa.string()), ("message", pa.string())]
+                        [
+                            ("code", pa.string()),
+                            ("level", pa.string()),
+                            ("message", pa.string()),
+                            ("measure", pa.float64()),
+                        ]
                     )
                 ),
             ),
@@ -63,21 +68,22 @@ class StandardEncode:
         Raises
         ------
         UnsupportedMedia
-            There are no moving pictures in it, or its format is not among those Copal reads.
+            There are no moving pictures in it, it asks for more than an encode may be, or its
+            format is not among those that Copal reads.
         UnreadableMedia
             It is damaged beyond use.
         """
-        from copal.media import ffmpeg, probe, qc, transcode
+        from copal.media import encoding, qc, sandbox, transcode
 
-        technical = probe.probe(source.path, name=source.name)
+        technical = sandbox.probe(source.path, name=source.name)
         plan = transcode.plan_transcode(
             technical, source.name, short_side=self.short_side,
             long_side=self.small_long_side, crf=self.crf, threads=self.threads,
         )  # fmt: skip
         full, small, sound = (workspace / name for name in (VIDEO, SMALL, AUDIO))
-        command = transcode.compile_command(source.path, plan, full, small, sound)
-        outcome = ffmpeg.run(command, name=source.name)
-        report = qc.examine(plan, technical, outcome.complaints, (full, small, sound), source.name)
+        paths = (full, small, sound)
+        plan, outcome = encoding.encode(source.path, plan, paths, source.name)
+        report = qc.examine(plan, technical, outcome, paths, source.name)
         row = {
             "frame_count": report.frame_count,
             "rate_numerator": plan.frame_rate.numerator,

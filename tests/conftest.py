@@ -15,7 +15,7 @@ UPDATE = "COPAL_UPDATE_SNAPSHOTS"
 
 @pytest.fixture
 def snapshot() -> Callable[[str, str], None]:
-    """Compare words with those in ``tests/unit/snapshots``; ``COPAL_UPDATE_SNAPSHOTS=1`` rewrites."""
+    """Compare words with those kept under a name; COPAL_UPDATE_SNAPSHOTS=1 keeps the new ones."""
 
     def compare(name: str, text: str) -> None:
         path = SNAPSHOTS / f"{name}.txt"

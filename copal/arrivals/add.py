@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from urllib.parse import quote
+from pathlib import Path, PurePosixPath
 
 import structlog
 
-from copal.arrivals.titles import TitleWords, read_titles
+from copal.arrivals.found import Found, find
+from copal.arrivals.titles import TitleWords
 from copal.asset import Asset, Essence, Place, Title
-from copal.errors import MediaError, RequestError
+from copal.errors import MediaError, MissingValue, RequestError, StoreUnavailable
 from copal.fingerprint import AssetId, TitleId
+from copal.objects import FileLocator, parse_locator
+from copal.objects.s3 import head
 from copal.project import Project
 
 log = structlog.get_logger("copal.arrivals")
-
-_VIDEO = "3g2 3gp avi m2ts m4v mj2 mkv mov mp4 mpeg mpg mts mxf ts webm"
-_SOUND = "aac ac3 flac m4a mka mp3 oga ogg opus wav"
-_TEXT = "ass dfxp srt ssa ttml vtt"
-MEDIA_SUFFIXES = frozenset(f".{each}" for each in f"{_VIDEO} {_SOUND} {_TEXT}".split())
-"""Files of a folder that are looked at. A file that is named itself is always looked at."""
 
 KEEP_AT_ONCE = 64
 """Files between two commits to the catalogue."""
@@ -41,18 +37,15 @@ class Arrival:
     """Why it was refused, or what else is worth saying."""
 
 
-def locator_of(path: Path) -> str:
-    """``file:`` locator of a path, made absolute; symbolic links are followed."""
-    return "file://" + quote(str(path.resolve()))
-
-
 def add(
-    project: Project, paths: Sequence[Path], words: TitleWords | None = None
+    project: Project, places: Sequence[Path | str], words: TitleWords | None = None
 ) -> Iterator[Arrival]:
     """Bring files, or the media files of folders, into the catalogue.
 
     Parameters
     ----------
+    places
+        Paths, or locators such as ``s3://bucket/key``; a key may be a folder of objects.
     words
         What is known of the title; it goes before ``titles.yaml``.
 
@@ -61,47 +54,30 @@ def add(
     RequestError
         A path is not there, a folder holds no media, or titles.yaml is damaged. Raised before
         anything is written.
+    StoreUnavailable
+        S3 cannot be reached, or not with these credentials.
     """
-    files = list(dict.fromkeys(_files(paths)))
+    files = list(dict.fromkeys(find(places)))
     if words is not None and words.title is not None and len(files) > 1:
         raise RequestError(
             f"one title for {len(files)} files. Name a single file, or write a titles.yaml."
         )
-    spoken = {folder: read_titles(folder) for folder in {path.parent for path in files}}
+    spoken = {folder: one.titles() for folder, one in {f.folder: f for f in files}.items()}
     return _add(project, files, spoken, words or TitleWords())
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            found = sorted(
-                each
-                for each in path.rglob("*")
-                if each.suffix.lower() in MEDIA_SUFFIXES
-                and not any(part.startswith(".") for part in each.relative_to(path).parts)
-                and each.is_file()
-            )
-            if not found:
-                raise RequestError(f"{path}: no media files in this folder.")
-            yield from found
-        elif path.exists():
-            yield path
-        else:
-            raise RequestError(f"{path}: no such file or folder.")
 
 
 def _add(
     project: Project,
-    files: Sequence[Path],
-    spoken: dict[Path, dict[str, TitleWords]],
+    files: Sequence[Found],
+    spoken: dict[str, dict[str, TitleWords]],
     words: TitleWords,
 ) -> Iterator[Arrival]:
     project.store.introduce()
     known = _Known(project)
     try:
-        for path in files:
-            said = words.over(spoken[path.parent].get(path.name, TitleWords()))
-            arrival = known.arrive(path, said)
+        for found in files:
+            said = words.over(spoken[found.folder].get(found.name, TitleWords()))
+            arrival = known.arrive(found, said)
             log.info(
                 "arrival.decided",
                 locator=arrival.locator,
@@ -125,21 +101,25 @@ class _Known:
         self.changed: tuple[set[AssetId], set[TitleId], set[str]] = (set(), set(), set())
         self.gone: list[str] = []
 
-    def arrive(self, path: Path, said: TitleWords) -> Arrival:
-        locator = locator_of(path)
+    def arrive(self, found: Found, said: TitleWords) -> Arrival:
+        locator = found.locator
         try:
-            stat = path.stat()
+            size, stamp = found.look()
         except OSError as exc:
-            return self.refuse(locator, 0, "", f"{path.name}: cannot be read: {exc.strerror}.")
-        stamp = f"{stat.st_mtime_ns}"
+            return self.refuse(locator, 0, "", f"{found.name}: cannot be read: {exc.strerror}.")
         before = self.places.get(locator)
-        if before is not None and (before.bytes, before.stamp) == (stat.st_size, stamp):
-            return self.again(before, path, said)
+        same = before is not None and (before.bytes, before.stamp) == (size, stamp)
+        if before is not None and before.asset is not None and same:
+            return self.again(before, self.assets[before.asset], found.name, said)
+        # What was refused is looked at again: it may be readable by now, with its bytes the same.
         try:
-            asset, title = self.inspect(path, said)
+            with found.fetched(stamp) as path:
+                asset, title = self.inspect(path, found.name, said)
+        except MissingValue as exc:  # gone or replaced since it was listed: the next 'add' sees it
+            return self.refuse(locator, size, "", str(exc))
         except MediaError as exc:
-            return self.refuse(locator, stat.st_size, stamp, str(exc))
-        place = Place(locator, asset.id, stat.st_size, stamp)
+            return self.refuse(locator, size, stamp, str(exc))
+        place = Place(locator, asset.id, size, stamp)
         decision = self.decide(before, asset.id)
         gone = self.vanished(asset.id) if decision == "known" else []
         known = self.assets.get(asset.id)
@@ -153,16 +133,16 @@ class _Known:
                 del self.places[each]
         return Arrival(locator, decision, asset, title, _note(asset))
 
-    def inspect(self, path: Path, said: TitleWords) -> tuple[Asset, Title]:
-        from copal.media.essence import inspect
+    def inspect(self, path: Path, name: str, said: TitleWords) -> tuple[Asset, Title]:
+        from copal.media.sandbox import inspect
 
-        found = inspect(path)
-        title = said.about(path)
+        found = inspect(path, name=name)
+        title = said.about(PurePosixPath(name))
         asset = Asset(
             id=found.asset,
             kind=found.technical.kind,
             title=title.id,
-            name=path.name,
+            name=name,
             show=title.show,
             duration_seconds=float(found.technical.duration_seconds),
             essences=tuple(Essence(each.kind, each.essence) for each in found.essences),
@@ -177,22 +157,12 @@ class _Known:
 
     def vanished(self, asset: AssetId) -> list[str]:
         """Places of an asset where nothing is any more: it was moved here."""
-        from urllib.parse import unquote, urlparse
+        places = [place.locator for place in self.places.values() if place.asset == asset]
+        return [locator for locator in places if not _is_there(locator)]
 
-        return [
-            place.locator
-            for place in self.places.values()
-            if place.asset == asset
-            and place.locator.startswith("file:")
-            and not Path(unquote(urlparse(place.locator).path)).exists()
-        ]
-
-    def again(self, before: Place, path: Path, said: TitleWords) -> Arrival:
+    def again(self, before: Place, asset: Asset, name: str, said: TitleWords) -> Arrival:
         """A place whose bytes look as they did: only what people say of it may have changed."""
-        if before.asset is None:
-            return Arrival(before.locator, "refused", note=before.error or "")
-        asset = self.assets[before.asset]
-        title = said.about(path) if said.said else self.titles[asset.title]
+        title = said.about(PurePosixPath(name)) if said.said else self.titles[asset.title]
         if title == self.titles.get(asset.title):
             return Arrival(before.locator, "unchanged", asset, title)
         asset = replace(asset, title=title.id, show=title.show)
@@ -228,8 +198,22 @@ class _Known:
         self.changed, self.gone = (set(), set(), set()), []
 
 
+def _is_there(locator: str) -> bool:
+    """Whether something is at a place; where nobody can tell, it is."""
+    place = parse_locator(locator)
+    if isinstance(place, FileLocator):
+        return place.path.exists()
+    try:
+        head(place)
+    except MissingValue:
+        return False
+    except StoreUnavailable:
+        return True
+    return True
+
+
 def _note(asset: Asset) -> str:
-    if asset.kind == "video":
+    if asset.kind in ("video", "image"):
         return ""
     found = {kind: sum(e.kind == kind for e in asset.essences) for kind in ("audio", "text")}
     words = ", ".join(f"{count} {kind}" for kind, count in found.items() if count)

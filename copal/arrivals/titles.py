@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -42,7 +42,7 @@ class TitleWords:
         """Whether anything was said."""
         return any(getattr(self, key) is not None for key in _KEYS)
 
-    def about(self, path: Path) -> Title:
+    def about(self, path: PurePath) -> Title:
         """The title of a file; its name where no other is given."""
         name = self.title or path.stem
         kind = self.kind or ("episode" if self.show else "film")
@@ -61,35 +61,48 @@ def read_titles(folder: Path) -> dict[str, TitleWords]:
         The file is damaged, or has a key that Copal does not know.
     """
     path = folder / FILE_NAME
-    if not path.is_file():
-        return {}
+    return parse_titles(path, str(path)) if path.is_file() else {}
+
+
+def parse_titles(path: Path, where: str) -> dict[str, TitleWords]:
+    """File name → words, from a ``titles.yaml`` that messages call ``where``.
+
+    Raises
+    ------
+    RequestError
+        The file is damaged, or has a key that Copal does not know.
+    """
     if path.stat().st_size > MAX_BYTES:
-        raise RequestError(f"{path}: larger than {MAX_BYTES} bytes.")
+        raise RequestError(f"{where}: larger than {MAX_BYTES} bytes.")
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
+        raise RequestError(f"{where}:{line}: not YAML: {exc.problem}.") from exc
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as exc:
-        raise RequestError(f"{path}: not YAML: {exc}") from exc
+        raise RequestError(f"{where}: not YAML: {exc}") from exc
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise RequestError(f"{path}: must map file names to titles.")
-    return {str(name): _words(path, str(name), entry) for name, entry in data.items()}
+        raise RequestError(f"{where}: must map file names to titles.")
+    return {str(name): _words(where, str(name), entry) for name, entry in data.items()}
 
 
-def _words(path: Path, name: str, entry: Any) -> TitleWords:
+def _words(where: str, name: str, entry: Any) -> TitleWords:
     if isinstance(entry, str):
         return TitleWords(title=entry)
     if not isinstance(entry, dict):
         raise RequestError(
-            f"{path}: '{name}' must have a title, or a mapping of {', '.join(_KEYS)}."
+            f"{where}: '{name}' must have a title, or a mapping of {', '.join(_KEYS)}. "
+            "A title that is a number stands in quotes."
         )
     for key, value in entry.items():
         if key not in _KEYS:
             raise RequestError(
-                f"{path}: '{name}' has an unknown key '{key}'." + suggestion(str(key), _KEYS)
+                f"{where}: '{name}' has an unknown key '{key}'." + suggestion(str(key), _KEYS)
             )
         if not isinstance(value, _KEYS[key]) or isinstance(value, bool):
             raise RequestError(
-                f"{path}: '{name}': {key} must be {_KEYS[key].__name__}; got '{value}'."
+                f"{where}: '{name}': {key} must be {_KEYS[key].__name__}; got '{value}'."
             )
     return TitleWords(**entry)

@@ -1,9 +1,8 @@
-"""Verbs that ask: status, why, show, match."""
+"""Verbs that ask: status, why, show."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import click
@@ -110,12 +109,13 @@ def show(
 
 
 def _readable(lake: Any, rows: list[dict[str, Any]]) -> tuple[list[list[str]], list[str]]:
-    from copal.search.match import frame_rates
+    from copal.search.cuts import ENCODE, frame_rates
     from copal.timeline import timecode
 
     names = {asset.id: lake.project.titles[asset.title].name for asset in lake.assets()}
     rates: dict[Any, Fraction] = {}
-    if "start_frame" in rows[0] and "asset_id" in rows[0]:
+    encoded = ENCODE in lake.project.registry.features
+    if encoded and "start_frame" in rows[0] and "asset_id" in rows[0]:
         rates = frame_rates(lake.project, sorted({row["asset_id"] for row in rows}))
     printed = []
     for row in rows:
@@ -144,75 +144,3 @@ def _short(value: Any) -> str:
         return f"[{value[0]:.3f} … {len(value)} numbers]"
     text = str(value)
     return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
-
-
-@click.command()
-@click.argument("titles", nargs=-1, metavar="[TITLE]...")
-@click.option("--flavour", metavar="NAME", help="What makes shots alike. Default: the first one.")
-@click.option("--top", type=int, default=10, show_default=True, metavar="K")
-@click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Write a contact sheet: one HTML file with all pictures in it.",
-)  # fmt: skip
-@options.as_json
-@click.pass_obj
-def match(
-    settings: Settings,
-    titles: tuple[str, ...],
-    flavour: str | None,
-    top: int,
-    html: Path | None,
-    as_json: bool,
-) -> int:
-    """Print the best match cuts among TITLEs (all of them when none is named).
-
-    A match cut joins the end of one shot to the beginning of another that is like it. Cuts within
-    one title count too.
-    """
-    lake = settings.lake()
-    answer = lake.match(titles, flavour=flavour, top=top)
-    if as_json:
-        print_rows(
-            {"score": cut.score, "flavour": cut.flavour}
-            | {
-                f"{name}_{key}": value
-                for name, side in (("outgoing", cut.outgoing), ("incoming", cut.incoming))
-                for key, value in {
-                    "title": side.title, "asset": side.asset.id, "shot": side.shot_index,
-                    "start_frame": side.range.start, "end_frame": side.range.end,
-                    "timecode": side.last_timecode if name == "outgoing" else side.start_timecode,
-                }.items()
-            }
-            for cut in answer.cuts
-        )  # fmt: skip
-    else:
-        print_cuts(answer)
-    if html is not None:
-        from copal.search.contact import contact_sheet
-
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(contact_sheet(lake.project, titles, [answer]), encoding="utf-8")
-        if not as_json:
-            say(f"Contact sheet: {html.resolve()}")
-    return DONE
-
-
-def print_cuts(answer: Any) -> None:
-    """The cuts as a table, and how much was looked at."""
-    print_table(
-        [
-            [
-                f"{place}.", f"{cut.score:.3f}",
-                cut.outgoing.title, f"shot {cut.outgoing.shot_index}", cut.outgoing.last_timecode,
-                "→",
-                cut.incoming.title, f"shot {cut.incoming.shot_index}", cut.incoming.start_timecode,
-            ]
-            for place, cut in enumerate(answer.cuts, 1)
-        ],
-        head=["", "score", "out of", "", "last frame", "", "into", "", "first frame"],
-    )  # fmt: skip
-    if not answer.cuts:
-        say("No match cuts.")
-    if answer.blocks_stored < answer.blocks:
-        say(f"Looked at {answer.blocks_stored:,} of {count(answer.blocks, 'pair')} of assets; "
-            "'copal run' computes the rest.")  # fmt: skip

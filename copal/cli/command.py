@@ -22,7 +22,7 @@ class Verbs(click.Group):
 
     order = (
         "init", "demo", "check", "graph", "add", "plan", "run", "status", "why", "show", "match",
-        "retry", "flow",
+        "evaluate", "retry", "flow",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -38,7 +38,8 @@ class Verbs(click.Group):
         room = {
             "init": "setup", "demo": "demo", "check": "setup", "graph": "drawing", "flow": "setup",
             "add": "doing", "plan": "doing", "run": "doing", "retry": "doing",
-            "status": "asking", "why": "asking", "show": "asking", "match": "asking",
+            "status": "asking", "why": "asking", "show": "asking",
+            "match": "matching", "evaluate": "matching",
         }[name]  # fmt: skip
         found: click.Command = getattr(import_module(f"copal.cli.{room}"), name)
         return found
@@ -129,6 +130,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("stopped. What was stored is kept; run again to go on.")
         return CELL_FAILED
+    except click.exceptions.NoArgsIsHelpError as exc:
+        exc.show()
+        return REQUEST_WRONG
     except click.ClickException as exc:
         _complain(exc.format_message())
         if isinstance(exc, click.UsageError) and exc.ctx is not None:

@@ -37,8 +37,8 @@ def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: in
 
     A second time computes nothing.
     """
-    from copal.cli.asking import print_cuts
     from copal.cli.doing import _hearing, print_plan, print_report
+    from copal.cli.matching import print_cuts
     from copal.cli.progress import following
 
     lake = _lake(settings, out)
@@ -93,7 +93,7 @@ def _lake(settings: Settings, out: Path) -> Any:
 
 
 def _answers(lake: Any, top: int) -> list[Any]:
-    from copal.search.match import PREFIX, flavours
+    from copal.search.question import PREFIX, flavours
 
     default = lake.project.graph.targets()
     return [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import click
 
@@ -14,7 +14,7 @@ from copal.cli.tables import count, print_rows, print_table, say
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("--title", metavar="NAME", help="The title of the file. Default: its name.")
 @click.option("--show", metavar="NAME", help="The show that the title is an episode of.")
 @click.option("--season", type=int)
@@ -23,8 +23,10 @@ from copal.cli.tables import count, print_rows, print_table, say
 @click.option("--kind", metavar="WORD", help="film, episode, trailer … Default: film.")
 @options.as_json
 @click.pass_obj
-def add(settings: Settings, /, paths: tuple[Path, ...], as_json: bool, **words: Any) -> int:
+def add(settings: Settings, /, paths: tuple[str, ...], as_json: bool, **words: Any) -> int:
     """Bring media files, or the media files of folders, into the catalogue.
+
+    PATH may also be s3://bucket/key, where the key is an object's or a folder's.
 
     A file is known by its essence: what is retagged, renamed or remuxed is the same asset, and
     nothing of it is computed again. A titles.yaml beside the files may say what they are:
@@ -39,7 +41,7 @@ def add(settings: Settings, /, paths: tuple[Path, ...], as_json: bool, **words: 
     decisions: Counter[str] = Counter()
     for arrival in settings.lake().add(paths, TitleWords(**words)):
         decisions[arrival.decision] += 1
-        name = arrival.locator.rpartition("/")[2]
+        name = unquote(arrival.locator.rpartition("/")[2])
         if as_json:
             print_rows([{
                 "locator": arrival.locator, "decision": arrival.decision,

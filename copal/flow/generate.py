@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from copal.errors import RegistryError
@@ -36,8 +36,9 @@ class FeatureFlow(FlowSpec):
     @step
     def start(self):
         """Take the plan that was given, or make one."""
+        self.tallies = []
         self.run_id, self.asset_chunks = steps.begin(self.plan_id)
-        self.next(self.{first}, foreach="asset_chunks")
+        self.next({first})
 '''
 
 _FEATURE = '''
@@ -52,7 +53,7 @@ _JOIN_ASSETS = '''
     @step
     def join_assets(self, inputs):
         """Gather how the cells of assets went."""
-        self.run_id = steps.run_of(inputs)
+        self.run_id = steps.run_of(inputs, self.plan_id)
         self.tallies = steps.gather(inputs, self.asset_features, "assets", self.run_id)
         self.next(self.{after})
 '''
@@ -69,7 +70,7 @@ _JOIN_PAIRS = '''
     @step
     def join_pairs(self, inputs):
         """Gather how the cells of pairs went."""
-        self.run_id = steps.run_of(inputs)
+        self.run_id = steps.run_of(inputs, self.plan_id)
         self.tallies = steps.tallies_of(inputs) + steps.gather(
             inputs, self.pair_features, "pairs", self.run_id
         )
@@ -88,27 +89,35 @@ if __name__ == "__main__":
 '''
 
 
-def flow_source(graph: Graph) -> str:
+def flow_source(graph: Graph, only: Container[str] | None = None) -> str:
     """Python source of the flow.
+
+    Parameters
+    ----------
+    only
+        Features to make steps of; all of them in the file that is committed and deployed. A run
+        on this machine has steps for what it computes, since a step costs a process a chunk.
 
     Raises
     ------
     RegistryError
         No feature covers assets, so there is nothing to start from.
     """
-    declarations = [graph.declaration(name) for name in graph.order]
+    declarations = [graph.declaration(n) for n in graph.order if only is None or n in only]
     assets = [each for each in declarations if each.unit == "asset"]
     pairs = [each for each in declarations if each.unit == "pair"]
-    if not assets:
+    if not assets and not (pairs and only is not None):
         raise RegistryError(f"{graph.registry.where}: no feature covers assets; nothing to run.")
     head = _HEAD.format(
         where=graph.registry.where,
         asset_features=_names(assets),
         pair_features=_names(pairs),
-        first=assets[0].name,
+        first=f'self.{assets[0].name}, foreach="asset_chunks"' if assets else "self.plan_pairs",
     )
-    source = head + _chain(assets, "assets", "join_assets")
-    source += _JOIN_ASSETS.format(after="plan_pairs" if pairs else "end")
+    source = head
+    if assets:
+        source += _chain(assets, "assets", "join_assets")
+        source += _JOIN_ASSETS.format(after="plan_pairs" if pairs else "end")
     if pairs:
         source += _PAIRS.format(first=pairs[0].name)
         source += _chain(pairs, "pairs", "join_pairs") + _JOIN_PAIRS

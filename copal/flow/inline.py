@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from copal.flow.report import RunReport
 from copal.flow.work import Work
 from copal.flow.worker import make_worker
 from copal.project import Project
 from copal.run import compute_cells
+from copal.run.report import RunReport
 
 
 def run_inline(project: Project, work: Work) -> RunReport:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from copal.errors import StoreError
-from copal.flow.generate import check_flow
-from copal.flow.report import RunReport
-from copal.flow.steps import EVENTS
+from copal.flow.generate import check_flow, flow_source
+from copal.flow.steps import EVENTS, PART
 from copal.flow.work import Work, save
 from copal.project import Project
+from copal.run.report import RunReport
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
@@ -45,13 +45,15 @@ def run_metaflow(
     RegistryError
         The flow file is older than the registry.
     """
-    flow = check_flow(project.graph, project.root)
+    check_flow(project.graph, project.root)
     project.store.introduce()
     save(project.store, work)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="copal-run-") as folder:
         events, output = Path(folder) / "events.jsonl", Path(folder) / "metaflow.log"
         events.touch()
+        flow = Path(folder) / "feature_flow.py"
+        flow.write_text(flow_source(project.graph, only=work.recipes))
         with output.open("wb") as stream:
             process = subprocess.Popen(
                 _command(flow, work, max_workers),
@@ -89,6 +91,7 @@ def _environment(project: Project, events: Path) -> dict[str, str]:
     env["COPAL_PROJECT"] = str(project.root)
     env["COPAL_STORE"] = str(project.location)
     env[EVENTS] = str(events)
+    env[PART] = "1"
     env.setdefault("METAFLOW_USER", env.get("USER") or "copal")
     env.setdefault("PYTHONWARNINGS", "ignore")
     env.setdefault("LANCE_IO_THREADS", "2")

@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+# Every task of the flow imports this module, so what is heavy is imported where it is used.
 from copal.errors import WorkerDied
-from copal.fingerprint import UnitId
-from copal.flow.report import RunReport
-from copal.flow.work import cut, load_chunk, load_head, save
-from copal.registry import FeatureName
-from copal.run import Tally
 
 NO_CHUNK = -1
 """Stands in for the chunks of a run that has none: Metaflow refuses a foreach over nothing."""
 
+PART = "COPAL_FLOW_PART"
+"""Set where a flow has steps for some of the features only, as in a run on one machine."""
 EVENTS = "COPAL_EVENTS"
 """File to which a task appends its log lines, for the one who started the run to follow."""
 
 
 def begin(plan_id: str) -> tuple[str, list[int]]:
     """The run to do and the numbers of its chunks of assets; plans when no run is given."""
+    from copal.flow.work import cut, load_head, save
+
     project = _project()
     run_id = plan_id
     if not run_id:
@@ -40,35 +38,35 @@ def begin(plan_id: str) -> tuple[str, list[int]]:
 
 def pair_chunks(run_id: str) -> list[int]:
     """Numbers of the run's chunks of pairs."""
+    from copal.flow.work import load_head
+
     return list(range(load_head(_project().store, run_id).pairs)) or [NO_CHUNK]
 
 
 def compute(feature: str, run_id: str, kind: str, chunk: int) -> dict[str, Any]:
     """Compute the cells of one feature in one chunk."""
+    told: dict[str, Any] = {"feature": feature, "chunk": chunk}
+    if chunk == NO_CHUNK:
+        return told | {"outcomes": {}, "errors": {}, "seconds": 0.0}
+    from copal.flow.work import load_chunk, load_head
+    from copal.flow.worker import make_worker
+    from copal.registry import FeatureName
+    from copal.run import Tally, compute_cells
+
+    project = _project()
     name = FeatureName(feature)
     tally = Tally()
-    if chunk != NO_CHUNK:
-        project = _project()
-        cells = load_chunk(project.store, run_id, kind, chunk).get(name, [])
-        if cells:
-            from copal.flow.worker import make_worker
-            from copal.run import compute_cells
-
-            head = load_head(project.store, run_id)
-            worker = make_worker(project, [feature], head.recipes)
-            tally = compute_cells(worker, name, cells, run_id)
-    return {
-        "feature": feature,
-        "chunk": chunk,
-        "outcomes": dict(tally.outcomes),
-        "errors": tally.errors,
-        "seconds": tally.seconds,
-    }
+    if cells := load_chunk(project.store, run_id, kind, chunk).get(name):
+        head = load_head(project.store, run_id)
+        worker = make_worker(project, [feature], head.recipes)
+        tally = compute_cells(worker, name, cells, run_id)
+    outcomes = {"outcomes": dict(tally.outcomes), "errors": tally.errors}
+    return told | outcomes | {"seconds": tally.seconds}
 
 
-def run_of(inputs: Iterable[Any]) -> str:
+def run_of(inputs: Iterable[Any], plan_id: str) -> str:
     """The run that joined branches belong to; a branch whose task died may not know it."""
-    return str(next(each.run_id for each in inputs if getattr(each, "run_id", None)))
+    return next((str(each.run_id) for each in inputs if getattr(each, "run_id", None)), plan_id)
 
 
 def tallies_of(inputs: Iterable[Any]) -> list[dict[str, Any]]:
@@ -80,6 +78,8 @@ def gather(
     inputs: Iterable[Any], features: Sequence[str], kind: str, run_id: str
 ) -> list[dict[str, Any]]:
     """The tallies of all branches; a task that died leaves an attempt for each cell it owed."""
+    from copal.flow.work import load_chunk, load_head
+
     found: list[dict[str, Any]] = []
     seen: set[tuple[str, int]] = set()
     for branch in inputs:
@@ -100,9 +100,11 @@ def gather(
 
 
 def _bury(
-    project: Any, feature: FeatureName, chunk: int, units: Sequence[UnitId], run_id: str
+    project: Any, feature: str, chunk: int, units: Sequence[str], run_id: str
 ) -> dict[str, Any]:
     """Note the cells that a dead task left without a value."""
+    from datetime import UTC, datetime
+
     from copal.store.base import Attempt
 
     table = project.store.table(project.recipes([feature])[feature])
@@ -142,6 +144,11 @@ def finish(run_id: str, tallies: Sequence[dict[str, Any]]) -> None:
     WorkerDied
         A task ended before it was done, so the run is no success.
     """
+    from collections import Counter
+
+    from copal.run import Tally
+    from copal.run.report import RunReport
+
     report = RunReport(run_id=run_id)
     for each in tallies:
         report.add(

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from copal.asset import Asset
 from copal.errors import PlanOutdated
 from copal.fingerprint import UnitId
-from copal.plan import Cell, Plan, Reason
+from copal.plan import Cell, FeaturePlan, Plan, Reason
 from copal.registry import FeatureName
 from copal.store.base import Store
 
@@ -22,6 +22,8 @@ CHUNK_MEDIA_SECONDS = 900
 enough to make that small; see tests/bench/pipeline.py."""
 CHUNK_PAIRS = 2000
 MOST_CHUNKS = 500
+MOST_ALONE = 100
+"""Chunks for cells with which a worker died before; beyond it they share."""
 
 Chunk = Mapping[FeatureName, Sequence[Cell]]
 
@@ -46,45 +48,46 @@ class Work:
 def cut(plan: Plan, assets: Iterable[Asset], workers: int) -> Work:
     """Cut a plan into chunks of about equal work, for at least as many workers as there are.
 
-    A cell with which a worker died before is alone in its chunk.
+    A cell with which a worker died before is alone in its chunk, while there are not too many.
     """
     seconds = {str(asset.id): max(asset.duration_seconds, 1.0) for asset in assets}
     of_assets = [part for part in plan if part.unit == "asset" and part.cells]
     of_pairs = [part for part in plan if part.unit == "pair" and part.cells]
-    by_unit: dict[UnitId, dict[FeatureName, list[Cell]]] = {}
-    alone: set[UnitId] = set()
-    for part in of_assets:
-        for cell in part.cells:
-            by_unit.setdefault(cell.unit, {}).setdefault(part.feature, []).append(cell)
-            if cell.alone:
-                alone.add(cell.unit)
-    together = {unit: seconds.get(unit, 1.0) for unit in by_unit if unit not in alone}
-    wanted = math.ceil(sum(together.values()) / CHUNK_MEDIA_SECONDS)
-    groups = _balance(together, _chunk_count(wanted, len(together), workers))
-    groups += [[unit] for unit in sorted(alone)]
-    pair_units = sorted({cell.unit for part in of_pairs for cell in part.cells})
-    pairs = _chunk_count(math.ceil(len(pair_units) / CHUNK_PAIRS), len(pair_units), workers)
+
+    together, alone = _units(of_assets)
+    weights = {unit: seconds.get(unit, 1.0) for unit in together}
+    wanted = math.ceil(sum(weights.values()) / CHUNK_MEDIA_SECONDS)
+    groups = _balance(weights, _chunk_count(wanted, len(together), workers))
+    pairs, pairs_alone = _units(of_pairs)
+    wanted = math.ceil(len(pairs) / CHUNK_PAIRS)
+    pair_groups = _runs(pairs, _chunk_count(wanted, len(pairs), workers))
     return Work(
         run_id=new_run_id(),
         recipes={part.feature: part.recipe.id for part in plan if part.cells},
-        assets=tuple(
-            {
-                part.feature: [
-                    cell for unit in group for cell in by_unit[unit].get(part.feature, ())
-                ]
-                for part in of_assets
-            }
-            for group in groups
-        ),
-        pairs=tuple(
-            {
-                part.feature: [cell for cell in part.cells if cell.unit in wanted_units]
-                for part in of_pairs
-            }
-            for wanted_units in _split(pair_units, pairs)
+        assets=_chunks(of_assets, [*groups, *_runs(alone, min(len(alone), MOST_ALONE))]),
+        pairs=_chunks(
+            of_pairs, [*pair_groups, *_runs(pairs_alone, min(len(pairs_alone), MOST_ALONE))]
         ),
         created_at=datetime.now(UTC).isoformat(),
     )
+
+
+def _units(parts: Sequence[FeaturePlan]) -> tuple[list[UnitId], list[UnitId]]:
+    """Units that have cells: those that may share a chunk, and those that must not."""
+    alone = {cell.unit for part in parts for cell in part.cells if cell.alone}
+    return sorted({cell.unit for part in parts for cell in part.cells} - alone), sorted(alone)
+
+
+def _chunks(parts: Sequence[FeaturePlan], groups: Sequence[Sequence[UnitId]]) -> tuple[Chunk, ...]:
+    """The cells of each group of units, by feature."""
+    place = {unit: index for index, group in enumerate(groups) for unit in group}
+    chunks: list[dict[FeatureName, list[Cell]]] = [
+        {part.feature: [] for part in parts} for _ in groups
+    ]
+    for part in parts:
+        for cell in part.cells:
+            chunks[place[cell.unit]][part.feature].append(cell)
+    return tuple(chunks)
 
 
 def new_run_id() -> str:
@@ -108,10 +111,10 @@ def _balance(weights: Mapping[UnitId, float], count: int) -> list[list[UnitId]]:
     return [sorted(units) for _, _, units in sorted(heap, key=lambda each: each[1])]
 
 
-def _split(units: Sequence[UnitId], count: int) -> list[frozenset[UnitId]]:
+def _runs(units: Sequence[UnitId], count: int) -> list[Sequence[UnitId]]:
     """Runs of neighbours, so that a chunk of pairs reads few assets."""
-    size = math.ceil(len(units) / count) if count else 0
-    return [frozenset(units[i : i + size]) for i in range(0, len(units), size or 1)]
+    size = math.ceil(len(units) / count) if count else 1
+    return [units[start : start + size] for start in range(0, len(units), size)]
 
 
 # Kept in the store

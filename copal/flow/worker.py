@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from copal.asset import Asset, Place
 from copal.errors import MissingValue, PlanOutdated, UnreadableMedia
 from copal.fingerprint import AssetId
+from copal.objects import Cache, Held, S3Locator, parse_locator
 from copal.project import Project
 from copal.registry import FeatureName
 from copal.run import Worker
@@ -39,8 +39,8 @@ def make_worker(project: Project, features: Iterable[str], planned: Mapping[str,
     def open_source(asset: Asset) -> object:
         from copal.media import Source
 
-        path = _first_there(asset, places.get(asset.id, []))
-        return Source(asset=asset.id, path=path, name=asset.name)
+        path, held = _first_there(asset, places.get(asset.id, []))
+        return Source(asset=asset.id, path=path, name=asset.name, held=held)
 
     return Worker(
         bound={name: project.bound(name) for name in recipes},
@@ -51,17 +51,21 @@ def make_worker(project: Project, features: Iterable[str], planned: Mapping[str,
     )
 
 
-def _first_there(asset: Asset, places: Iterable[Place]) -> Path:
+def _first_there(asset: Asset, places: Iterable[Place]) -> tuple[Path, Held | None]:
+    """The first place where the asset still is; of one in S3, a copy to hold on to."""
     tried = []
     for place in places:
-        parsed = urlparse(place.locator)
-        if parsed.scheme != "file":
-            tried.append(place.locator)
-            continue
-        path = Path(unquote(parsed.path))
-        if path.exists():
-            return path
-        tried.append(str(path))
+        locator = parse_locator(place.locator)
+        if isinstance(locator, S3Locator):
+            try:
+                held = Cache.of_user().fetch(locator, place.stamp)
+            except MissingValue as exc:
+                tried.append(str(exc).rstrip("."))
+                continue
+            return held.path, held
+        if locator.path.exists():
+            return locator.path, None
+        tried.append(str(locator.path))
     if not tried:
         raise MissingValue(f"{asset.name} ({asset.short}): the catalogue knows no place for it.")
     raise UnreadableMedia(

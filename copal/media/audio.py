@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from copal.errors import UnreadableMedia
 from copal.feature import File
 from copal.media.derivative import decoded, opened
+from copal.timeline import FrameRange
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,9 +27,31 @@ class Audio:
     file: File
     sample_count: int
     sample_rate: int = SAMPLE_RATE
+    frame_rate: Fraction | None = None
+    """Frames per second of the pictures that it belongs to."""
 
-    def samples(self, start: int = 0, end: int | None = None) -> npt.NDArray[np.float32]:
+    def sample_at(self, frame: int) -> int:
+        """The first sample heard while a frame shows; ranges that meet share none.
+
+        Raises
+        ------
+        ValueError
+            It belongs to no pictures.
+        """
+        if self.frame_rate is None:
+            raise ValueError("this sound belongs to no pictures; ask for it by its samples")
+        return floor(frame * self.sample_rate / self.frame_rate)
+
+    def samples(
+        self, start: int | FrameRange = 0, end: int | None = None
+    ) -> npt.NDArray[np.float32]:
         """Samples ``[start, end)``; to the last one when ``end`` is left out.
+
+        Parameters
+        ----------
+        start
+            The first sample; or a range of frames, whose sound is then returned whole: there is
+            silence where the pictures go on and the sound has ended.
 
         Returns
         -------
@@ -39,6 +64,15 @@ class Audio:
         UnreadableMedia
             The file does not hold the samples it should.
         """
+        if isinstance(start, FrameRange):
+            if end is not None:
+                raise ValueError("samples of a range of frames take no end")
+            first, after = self.sample_at(start.start), self.sample_at(start.end)
+            there = min(after, self.sample_count)
+            whole = np.zeros(after - first, np.float32)
+            if first < there:
+                whole[: there - first] = self.samples(first, there)
+            return whole
         stop = self.sample_count if end is None else end
         if not 0 <= start < stop <= self.sample_count:
             raise ValueError(

@@ -3,151 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
 from copal.errors import UnreadableMedia, UnsupportedMedia
-from copal.media.ffmpeg import INPUT_OPTIONS, MOST_PIXELS
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-NO_CODEC = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class FirstPicture:
-    """What only a decoded picture tells."""
-
-    width: int
-    height: int
-    rotation: int
-    """Degrees to turn it clockwise for display: 0, 90, 180 or 270."""
-    mirrored: bool
-    interlaced: bool
-    pixel_format: str
-    transfer: int
-    """Colour transfer, primaries, matrix and range as numbered by ITU-T H.273 and libavutil."""
-    primaries: int
-    matrix: int
-    full_range: bool
-
-
-@dataclass(slots=True)
-class StreamRecord:
-    """One stream as its container describes it, and what its packets added up to."""
-
-    index: int
-    type: str
-    codec: str
-    default: bool
-    attached_picture: bool
-    language: str
-    time_base: Fraction
-    start: int | None
-    """As the container declares it, in ticks of ``time_base``."""
-    declared_frames: int
-    declared_rate: Fraction | None
-    """What the container claims; believed only where nothing can be measured."""
-    extradata: bytes
-    width: int = 0
-    height: int = 0
-    sample_aspect: Fraction = Fraction(1)
-    pixel_format: str = ""
-    field_order: str = ""
-    sample_rate: int = 0
-    channels: int = 0
-    layout: str = ""
-    first: FirstPicture | None = None
-    packets: int = 0
-    bytes: int = 0
-    hidden: int = 0
-    """Packets that are decoded but not shown: the lead-in of an edit list, an encoder's priming."""
-    last_duration: int = 0
-    """Ticks that the packet shown last lasts; 0 when the container does not say."""
-    ticks: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Presentation times of the packets that are shown, sorted, in ticks."""
-    every_tick: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """As ``ticks``, the hidden packets included."""
-    digest: str = ""
-    """Of the packets' bytes, each with its length; empty unless asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
-    """One source as it was read."""
-
-    container: str
-    start_seconds: Fraction
-    """Where ffmpeg sets time 0: the earliest start of any stream."""
-    streams: tuple[StreamRecord, ...]
-
-
-def first_line(error: BaseException) -> str:
-    """What libav said, without the path."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]
-
-
-@contextmanager
-def opened(path: Path, name: str) -> Iterator[Any]:
-    """A PyAV container of a file that nobody trusts.
-
-    Raises
-    ------
-    UnreadableMedia
-        No such file, not readable, empty, or not media.
-    UnsupportedMedia
-        Media of a format that Copal does not read.
-    """
-    import av
-
-    check_file(path, name)
-    try:
-        # The prefix keeps a name such as 'concat:a|b' or 'http:…' from being taken for a protocol.
-        container = av.open(
-            f"file:{path.absolute()}", options=dict(INPUT_OPTIONS), metadata_errors="replace"
-        )
-    except PermissionError:
-        raise UnreadableMedia(
-            f"{name}: no permission to read it. Change its mode or owner."
-        ) from None
-    except av.error.ArgumentError as error:
-        raise UnsupportedMedia(
-            f"{name}: its format is not among those that Copal reads. "
-            "Convert it to MP4, MOV, MKV, WebM, MPEG-TS, AVI or MXF."
-        ) from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise UnreadableMedia(
-            f"{name}: not media, or damaged beyond reading ({first_line(error)}). "
-            "Check that the file plays, and supply it again."
-        ) from error
-    with container:
-        yield container
-
-
-def check_file(path: Path, name: str) -> None:
-    """Refuse what is no file with something in it."""
-    try:
-        if path.is_dir():
-            raise UnreadableMedia(f"{name}: a folder, not a media file. Name the files in it.")
-        if path.stat().st_size == 0:
-            raise UnreadableMedia(f"{name}: the file is empty. Was it still being copied?")
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise UnreadableMedia(f"{name}: no such file. Was it moved?") from None
-    except PermissionError:
-        raise UnreadableMedia(
-            f"{name}: no permission to read it. Change its mode or owner."
-        ) from None
+from copal.media.container import first_line, opened
+from copal.media.ffmpeg import MOST_PIXELS, MOST_STREAMS
+from copal.media.stream import NO_CODEC, FirstPicture, SourceRecord, StreamRecord
 
 
 def demux(path: Path, *, name: str | None = None, hashing: bool = False) -> SourceRecord:
@@ -167,6 +33,10 @@ def demux(path: Path, *, name: str | None = None, hashing: bool = False) -> Sour
 
     name = name or path.name
     with opened(path, name) as container:
+        if len(container.streams) > MOST_STREAMS:
+            raise UnsupportedMedia(
+                f"{name}: over {MOST_STREAMS} streams. Copy those that matter to another file."
+            )
         records = [_record(stream) for stream in container.streams]
         for record in records:
             if record.width * record.height > MOST_PIXELS:
@@ -245,7 +115,7 @@ class _Tally:
         self.times = array("q")
         self.discarded = array("q")
         self.digest = _PacketDigest() if hashing else None
-        self.tries = 64 if record.type == "video" and record.codec != NO_CODEC else 0
+        self.tries = 64 if record.type in ("video", "audio") and record.codec != NO_CODEC else 0
 
     def add(self, packet: Any) -> None:
         size = packet.size
@@ -268,7 +138,7 @@ class _Tally:
             record.last_duration = packet.duration or 0
 
     def _look(self, packet: Any) -> None:
-        """Decode until there is one picture; a stream that gives none in 64 packets has none."""
+        """Decode until there is a picture or a sound: in 64 packets, or not at all."""
         import av
 
         self.tries -= 1
@@ -278,7 +148,10 @@ class _Tally:
             return
         if frames:
             self.tries = 0
-            self.record.first = _first(frames[0])
+            if self.record.type == "audio":
+                self.record.heard = True
+            else:
+                self.record.first = _first(frames[0])
 
     def close(self) -> None:
         record = self.record

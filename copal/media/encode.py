@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Self
 
 from copal.feature import Value
 from copal.media.audio import Audio
 from copal.media.video import Video
+from copal.timeline import FrameRange
 
 VIDEO, SMALL, AUDIO = "video.mp4", "small.mp4", "audio.flac"
 
@@ -44,6 +46,13 @@ class Encode:
         """Height of ``video`` in pixels."""
         return self.video.height
 
+    def clip(self, range: FrameRange, path: Path, *, sound: bool = False) -> bool:
+        """Write a range of ``video`` to an mp4 file, with its sound when that is wanted.
+
+        See ``Video.clip``. An encode without sound gives a clip without sound.
+        """
+        return self.video.clip(range, path, audio=self.audio if sound else None)
+
     @classmethod
     def from_value(cls, value: Value) -> Self:
         """The encode that a value of feature ``standard_encode`` describes; opens nothing."""
@@ -54,5 +63,5 @@ class Encode:
         return cls(
             video=Video(value.files[VIDEO], count, rate, row["width"], row["height"]),
             small=Video(value.files[SMALL], count, rate, row["small_width"], row["small_height"]),
-            audio=None if sound is None else Audio(value.files[AUDIO], sound),
+            audio=None if sound is None else Audio(value.files[AUDIO], sound, frame_rate=rate),
         )

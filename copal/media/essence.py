@@ -30,8 +30,11 @@ import numpy as np
 from blake3 import blake3
 
 from copal.fingerprint import AssetId, Json, fingerprint
-from copal.media.demux import SourceRecord, StreamRecord, demux
-from copal.media.probe import KNOWN_RATES, Technical, technical, text_record
+from copal.media.cadence import KNOWN_RATES
+from copal.media.demux import demux
+from copal.media.probe import technical, text_record
+from copal.media.stream import SourceRecord, StreamRecord
+from copal.media.technical import Technical
 from copal.media.text import read_text
 
 if TYPE_CHECKING:

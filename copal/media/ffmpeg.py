@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +19,7 @@ from copal.errors import StoreError, UnreadableMedia
 
 MOST_PIXELS = 100_000_000
 """Of one picture; 8K has 33 million."""
+MOST_STREAMS = 64
 
 INPUT_OPTIONS = {
     # A playlist that calls itself film.mp4 opens other files unless its format is not listed;
@@ -30,15 +31,26 @@ INPUT_OPTIONS = {
         "png_pipe,jpeg_pipe,webp_pipe,tiff_pipe,bmp_pipe,gif"
     ),
     "max_pixels": str(MOST_PIXELS),
-    "max_streams": "64",
+    "max_streams": str(MOST_STREAMS + 1),  # the rest would be left out without a word
 }
 """Options that every reader of a source gives to libavformat, PyAV's and the binary's alike."""
+
+MEASURES = frozenset(
+    f"lavfi.{key}".encode()
+    for key in (
+        "r128.I", "r128.LRA", "r128.true_peak",
+        "idet.multiple.tff", "idet.multiple.bff", "idet.multiple.progressive",
+        "idet.repeated.neither", "idet.repeated.top", "idet.repeated.bottom",
+    )
+)  # fmt: skip
+"""What is kept of the metadata that filters print."""
 
 GIB = 1 << 30
 STDERR_LIMIT = 1 << 20
 
 # The limits are set by a Python that then becomes ffmpeg, not by preexec_fn, which may deadlock
-# in a process with threads. It also asks the kernel to end ffmpeg when this process is killed.
+# in a process with threads. It also asks the kernel to end ffmpeg when this process is killed, and
+# for a network with nobody in it: CLONE_NEWNET, if need be with CLONE_NEWUSER, where allowed.
 _LAUNCH = """
 import ctypes, os, resource, signal, sys
 address, file, parent = map(int, sys.argv[1:4])
@@ -46,9 +58,11 @@ for kind, limit in ((resource.RLIMIT_AS, address), (resource.RLIMIT_FSIZE, file)
                     (resource.RLIMIT_CORE, 0)):
     resource.setrlimit(kind, (limit, limit))
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    libc = ctypes.CDLL(None)
+    libc.prctl(1, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+    libc.unshare(0x40000000) and libc.unshare(0x50000000)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 os.execv(sys.argv[4], sys.argv[4:])
 """
@@ -71,6 +85,8 @@ class Outcome:
 
     complaints: tuple[str, ...]
     """Distinct lines of stderr at level error, sorted: threads write them in any order."""
+    measures: Mapping[str, float]
+    """What its measuring filters said last on stdout, by their keys: ``lavfi.r128.I``."""
     seconds: float
 
 
@@ -128,11 +144,12 @@ def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> O
     ]  # fmt: skip
     process = subprocess.Popen(
         [*launch, *command],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=_environment(), start_new_session=True,
     )  # fmt: skip
+    measures: dict[str, float] = {}
     try:
-        text = _listen(process, started + limits.seconds)
+        text = _listen(process, started + limits.seconds, measures)
     except BaseException:
         _end(process)
         raise
@@ -149,7 +166,7 @@ def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> O
             f"{name}: ffmpeg could not decode it ({last}). "
             "Check that the file plays, and supply it again."
         )
-    return Outcome(complaints, time.monotonic() - started)
+    return Outcome(complaints, measures, time.monotonic() - started)
 
 
 def _environment() -> dict[str, str]:
@@ -157,21 +174,30 @@ def _environment() -> dict[str, str]:
     return {"LC_ALL": "C", "PATH": "/usr/bin:/bin", "AV_LOG_FORCE_NOCOLOR": "1"}
 
 
-def _listen(process: subprocess.Popen[bytes], deadline: float) -> str | None:
-    """All that the process wrote to stderr, up to a limit; None when the deadline passed."""
-    assert process.stderr is not None
-    kept = bytearray()
-    with process.stderr as stderr:
-        while True:
+def _listen(
+    process: subprocess.Popen[bytes], deadline: float, measures: dict[str, float]
+) -> str | None:
+    """All that the process wrote to stderr, up to a limit; None when the deadline passed.
+
+    What it wrote to stdout is read into ``measures`` and forgotten.
+    """
+    assert process.stderr is not None and process.stdout is not None
+    kept, rest = bytearray(), b""
+    with process.stderr as stderr, process.stdout as stdout:
+        waiting = [stderr, stdout]
+        while waiting:
             left = deadline - time.monotonic()
-            if left <= 0:
+            ready = select.select(waiting, [], [], max(0.0, left))[0]
+            if left <= 0 or not ready:
                 return None
-            if not select.select([stderr], [], [], left)[0]:
-                return None
-            block = os.read(stderr.fileno(), 1 << 16)
-            if not block:
-                break
-            kept += block[: STDERR_LIMIT - len(kept)]
+            for pipe in ready:
+                block = os.read(pipe.fileno(), 1 << 16)
+                if not block:
+                    waiting.remove(pipe)
+                elif pipe is stderr:
+                    kept += block[: STDERR_LIMIT - len(kept)]
+                else:
+                    rest = _measure(rest + block, measures)
     try:
         process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -179,6 +205,17 @@ def _listen(process: subprocess.Popen[bytes], deadline: float) -> str | None:
     if len(kept) == STDERR_LIMIT:  # the last line is cut
         del kept[kept.rfind(b"\n") + 1 :]
     return kept.decode("utf-8", "replace")
+
+
+def _measure(text: bytes, measures: dict[str, float]) -> bytes:
+    """Take the values from whole lines ``key=value``; what is left of a line."""
+    *lines, rest = text.split(b"\n")
+    for line in lines:
+        key, _, value = line.partition(b"=")
+        if key in MEASURES:
+            with suppress(ValueError):
+                measures[key.decode()] = float(value)
+    return rest[-256:]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -193,6 +230,14 @@ def _lines(text: str) -> tuple[str, ...]:
     return tuple(sorted({line.strip() for line in plain.splitlines() if line.strip()}))
 
 
+_CONSEQUENCE = re.compile(
+    r"Nothing was written|Task finished|Terminating thread|Could not open encoder before EOF"
+    r"|Error sending frames"
+)
+
+
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in re.sub(r" @ 0x[0-9a-f]+", "", text).splitlines()]
-    return next((line for line in reversed(lines) if line), "")
+    said = [line for line in lines if line]
+    causes = [line for line in said if not _CONSEQUENCE.search(line)]
+    return (causes or said or [""])[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from copal.fingerprint import AssetId
@@ -17,3 +17,5 @@ class Source:
     """The whole file, on this machine."""
     name: str
     """What messages call the file: the name it was supplied under, without its folders."""
+    held: object = field(default=None, compare=False, repr=False)
+    """What keeps a copy of a remote file where it is, for as long as the source is in use."""

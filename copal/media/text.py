@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from copal.errors import UnreadableMedia
-from copal.media.demux import check_file
+from copal.media.container import check_file
 
 SUFFIXES = {
     ".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ass", ".ttml": "ttml", ".dfxp": "ttml",

@@ -1,15 +1,15 @@
-"""The command that turns a source into its standard encode: geometry, rate, colour, one ffmpeg."""
+"""The plan of a standard encode: its geometry, rate, streams and limits, decided before it runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from copal.errors import UnreadableMedia, UnsupportedMedia
-from copal.media.ffmpeg import INPUT_OPTIONS, binary
-from copal.media.probe import AudioStream, Technical, VideoStream
+from copal.media.bounds import excess, longest_encode
+from copal.media.ffmpeg import Limits
+from copal.media.technical import AudioStream, Technical, VideoStream
 
 HIGHEST_RATE = Fraction(31)
 """Rates above it are halved until they are not: 60 → 30, 50 → 25, 48 → 24."""
@@ -19,12 +19,6 @@ SMALLEST_LEAD_SECONDS = Fraction(1, 5)
 Remuxing moves a picture's start by the encoder delay of the sound (AAC at 48 kHz: 21 ms, at
 8 kHz: 128 ms), and the frames must not change for that.
 """
-UNSPECIFIED = 2
-"""In ITU-T H.273's tables of transfers, primaries and matrices."""
-STANDARD_LINES = 576
-"""Untagged pictures with more lines are Rec.709, as players take them; with fewer, Rec.601."""
-BICUBIC = "bicubic+accurate_rnd+full_chroma_int+bitexact"
-AREA = "area+accurate_rnd+bitexact"
 FULL_PRESET = "superfast"
 """With ``tune=fastdecode``, 866 × 360: 152 frames per CPU-second coded, 960 decoded."""
 SMALL_PRESET = "ultrafast"
@@ -32,6 +26,10 @@ SMALL_PRESET = "ultrafast"
 Superfast: 3,300, 10,300, 3.4 MB. PySceneDetect's ContentDetector at 27, no shot too short, reports
 96 changes from it, 97 from superfast and 94 from uncompressed frames, the 25 true cuts always
 among them."""
+
+
+Fields = Literal["flagged", "tff", "bff"]
+"""Pictures that are two fields: those flagged so, or all of them, the top field first or last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,18 @@ class Transcode:
     lead_seconds: Fraction
     """Time of the encode's frame 0 on ffmpeg's clock for the source."""
     threads: int
+    longest_seconds: Fraction
+    """Where the encode is cut off. Longer than it should come out."""
+    fields: Fields = "flagged"
+
+    @property
+    def limits(self) -> Limits:
+        """What ffmpeg may use: a minute for a second, and no more disk than the bare pictures."""
+        picture = self.full.width * self.full.height * 2
+        return Limits(
+            seconds=min(Limits().seconds, 600 + 60 * float(self.longest_seconds)),
+            file_bytes=(64 << 20) + int(self.longest_seconds * self.frame_rate) * picture,
+        )
 
 
 def plan_transcode(
@@ -66,11 +76,16 @@ def plan_transcode(
     Raises
     ------
     UnsupportedMedia
-        There are no pictures that move.
+        There are no pictures that move, or they ask for more than ``bounds`` allows.
     UnreadableMedia
         There are, but none can be decoded.
     """
     video = source.video
+    if source.kind != "video" and "video" in source.others:
+        raise UnreadableMedia(
+            f"{name}: its video track holds no pictures (found: {source.found}). "
+            "Was it copied whole? Supply it again."
+        )
     if source.kind != "video" or video is None:
         what = "a still picture" if source.kind == "image" else "no video stream"
         raise UnsupportedMedia(
@@ -84,6 +99,9 @@ def plan_transcode(
         )
     width, height = display_size(video)
     rate = encode_rate(video.frame_rate)
+    finding = excess(video, (width, height), rate)
+    if finding is not None:
+        raise UnsupportedMedia(f"{name}: {finding.message}. Is the file damaged? Supply another.")
     small_scale = Fraction(long_side) / max(width, height)
     full_scale = Fraction(short_side) / min(width, height)
     lead = video.start_seconds
@@ -95,6 +113,7 @@ def plan_transcode(
         small=Rendition(*_scaled(width, height, small_scale), SMALL_PRESET, crf),
         lead_seconds=lead if lead < SMALLEST_LEAD_SECONDS else Fraction(0),
         threads=threads,
+        longest_seconds=longest_encode(source, video),
     )
 
 
@@ -110,105 +129,6 @@ def encode_rate(rate: Fraction) -> Fraction:
     while rate > HIGHEST_RATE:
         rate /= 2
     return rate
-
-
-def compile_command(
-    source: Path, plan: Transcode, full: Path, small: Path, sound: Path
-) -> list[str]:
-    """The one command, which decodes the source once; ``sound`` is used when there is sound.
-
-    Both sizes leave one ``split`` after one ``fps``: frame ``i`` is the same picture in both.
-    """
-    import ffmpeg
-
-    start = f"{float(plan.lead_seconds):.9f}/TB"
-    given = ffmpeg.input(
-        f"file:{source.absolute()}",
-        threads=plan.threads,
-        fflags="+bitexact+genpts",
-        **INPUT_OPTIONS,
-    )
-    pictures = given[str(plan.video.index)]
-    pictures = pictures.filter("bwdif", mode="send_frame", parity="auto", deint="interlaced")
-    pictures = pictures.filter("setpts", f"floor(PTS-{start}+0.5)")
-    pictures = pictures.filter("fps", fps=str(plan.frame_rate), start_time=0, round="near")
-    shrink = _tonemapped if plan.video.hdr else _scaled_down
-    pictures = shrink(pictures, plan).filter("setsar", "1").filter("format", "yuv420p")
-    pair = pictures.split()
-    # From the scaled pictures, by area: half the cost of bicubic, and no aliasing this far down.
-    less = pair[1].filter("scale", plan.small.width, plan.small.height, flags=AREA)
-    less = less.filter("setsar", "1")
-    outputs = [
-        _output(pair[0], full, plan.full, plan),
-        _output(less, small, plan.small, plan),
-    ]  # fmt: skip
-    if plan.audio is not None:
-        heard = given[str(plan.audio.index)].filter("asetpts", f"floor(PTS-{start}+0.5)")
-        heard = heard.filter("aresample", 16000, **{"async": 1, "first_pts": 0, "resampler": "swr"})
-        outputs.append(
-            ffmpeg.output(
-                heard, f"file:{sound}", format="flac", acodec="flac", ac=1, ar=16000,
-                sample_fmt="s16", map_metadata=-1, fflags="+bitexact", **{"flags:a": "+bitexact"},
-            )
-        )  # fmt: skip
-    merged = ffmpeg.merge_outputs(*outputs)
-    command: list[str] = merged.global_args(
-        "-hide_banner", "-nostdin", "-y", "-v", "repeat+error"
-    ).compile(cmd=str(binary()))
-    return command
-
-
-def _scaled_down(pictures: Any, plan: Transcode) -> Any:
-    """Pictures of the encode's size in Rec.709."""
-    video, into = plan.video, plan.full
-    colour = {"out_color_matrix": "bt709", "out_range": "tv"}
-    if video.matrix == UNSPECIFIED and min(video.width, video.height) > STANDARD_LINES:
-        colour["in_color_matrix"] = "bt709"  # ffmpeg alone would take it for Rec.601
-    return pictures.filter("scale", into.width, into.height, flags=BICUBIC, **colour)
-
-
-def _tonemapped(pictures: Any, plan: Transcode) -> Any:
-    """Pictures of the encode's size, their high dynamic range brought into Rec.709.
-
-    Notes
-    -----
-    Linear light, Rec.709 primaries, highlights rolled off (Mobius); 203 cd/m² is reference white
-    (ITU-R BT.2408). Shrinking in the first filter, after ``fps``, brought a
-    127-frame 720p PQ clip from 4.0 to 1.1 s.
-    """
-    video, into = plan.video, plan.full
-    given = {"tin": {"pq": "smpte2084", "hlg": "arib-std-b67"}[video.hdr or "pq"]}
-    if video.matrix == UNSPECIFIED:
-        given["min"] = "2020_ncl"
-    if video.primaries == UNSPECIFIED:
-        given["pin"] = "2020"
-    pictures = pictures.filter(
-        "zscale", w=into.width, h=into.height, f="bicubic", t="linear", npl=203, **given
-    )
-    pictures = pictures.filter("format", "gbrpf32le").filter("zscale", p="bt709")
-    pictures = pictures.filter("tonemap", "mobius", desat=0)
-    return pictures.filter("zscale", t="bt709", m="bt709", r="tv")
-
-
-def _output(pictures: Any, path: Path, rendition: Rendition, plan: Transcode) -> Any:
-    import ffmpeg
-
-    rate = plan.frame_rate
-    gop = max(1, round(rate))
-    x264 = (
-        f"keyint={gop}:min-keyint=1:scenecut=40:open-gop=0:bframes=2:"
-        f"threads={plan.threads}:sliced-threads=0"
-    )
-    # One frame must be a whole number of ticks: in a clock of 90000, 23.976 is not.
-    clock = rate.numerator if rate.denominator == 1001 else rate.numerator * 1000
-    return ffmpeg.output(
-        pictures, f"file:{path}", format="mp4", vcodec="libx264", preset=rendition.preset,
-        tune="fastdecode", crf=rendition.crf, pix_fmt="yuv420p", color_primaries="bt709",
-        color_trc="bt709", colorspace="bt709", color_range="tv", fps_mode="cfr",
-        video_track_timescale=clock, map_metadata=-1, map_chapters=-1, movflags="+faststart",
-        fflags="+bitexact",
-        **{"profile:v": "high", "x264-params": x264, "flags:v": "+bitexact"},
-    )  # fmt: skip
 
 
 def _scaled(width: Fraction, height: Fraction, scale: Fraction) -> tuple[int, int]:

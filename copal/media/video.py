@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -13,10 +15,12 @@ import numpy as np
 from copal.errors import UnreadableMedia
 from copal.feature import File
 from copal.media.derivative import decoded, opened
-from copal.timeline import FrameRange
+from copal.timeline import FrameRange, index_at
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from copal.media.audio import Audio
 
     Picture = npt.NDArray[np.uint8]
 
@@ -90,6 +94,49 @@ class Video:
         (found,) = self.frames_at([index], size=size, format=format)
         return found[1]
 
+    def index_at(self, seconds: Fraction | int) -> int:
+        """Index of the picture that shows at a time, exactly.
+
+        Raises
+        ------
+        TypeError
+            The time is a float: 2/3 of a second has none.
+        ValueError
+            Nothing shows then.
+        """
+        index = index_at(seconds, self.frame_rate)
+        if not 0 <= index < self.frame_count:
+            raise ValueError(
+                f"{seconds} s asked of a video of {self.frame_count / self.frame_rate} s"
+            )
+        return index
+
+    def range_at(self, start_seconds: Fraction | int, end_seconds: Fraction | int) -> FrameRange:
+        """The frames that show at some time in ``[start_seconds, end_seconds)``."""
+        if not start_seconds < end_seconds <= self.frame_count / self.frame_rate:
+            raise ValueError(
+                f"[{start_seconds}, {end_seconds}) s asked of a video of "
+                f"{self.frame_count / self.frame_rate} s"
+            )
+        return FrameRange(self.index_at(start_seconds), ceil(end_seconds * self.frame_rate))
+
+    def clip(self, range: FrameRange, path: Path, *, audio: Audio | None = None) -> bool:
+        """Write a range to an mp4 file, with exactly those frames; see ``copal.media.clip``.
+
+        Parameters
+        ----------
+        audio
+            The encode's sound: the part of it that belongs to the range goes into the file too.
+
+        Returns
+        -------
+        Whether packets could be copied; if not, the frames were coded again.
+        """
+        from copal.media.clip import write_clip
+
+        self._check(range.start, range.last, FORMATS[0])
+        return write_clip(self, range, path, audio)
+
     def _check(self, first: int, last: int, format: str) -> None:
         if format not in FORMATS:
             raise ValueError(f"pixel format {format!r}: need one of {', '.join(FORMATS)}")
@@ -101,11 +148,19 @@ class Video:
     def _read(
         self, wanted: Sequence[int], size: tuple[int, int] | None, format: PixelFormat
     ) -> Iterator[tuple[int, Picture]]:
-        """Decode from the keyframe before each wanted index, going on where that is nearer."""
+        """Pictures as arrays."""
         if not wanted:
             return
-        path = self.file.path()
         convert = _converter(size or (self.width, self.height), self, format)
+        for index, frame in self.decoded(wanted):
+            yield index, convert(frame)
+
+    def decoded(self, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:
+        """PyAV's frames at ascending indices, each to be used before the next is asked for.
+
+        Decoding starts from the keyframe before an index, or goes on where that is nearer.
+        """
+        path = self.file.path()
         gop = max(1, round(self.frame_rate))
         with opened(path, "mov") as container:
             stream: Any = container.streams.video[0]
@@ -124,7 +179,7 @@ class Video:
                         break
                 if position != index or ticks.denominator != 1:
                     raise UnreadableMedia(f"{path}: no frame {index} in it. Encode again.")
-                yield index, convert(frame)
+                yield index, frame
 
 
 def _converter(

@@ -191,9 +191,8 @@ class _Chunk:
             given = [self.inputs.arguments(cell.unit, None) for cell, _ in batch]
             made = self.bound.instance.compute_batch(given)
             if len(made) != len(batch):
-                raise BrokenContract(
-                    f"'{self.feature}': compute_batch gave {len(made)} tables for {len(batch)} units."
-                )
+                told = f"compute_batch gave {len(made)} tables for {len(batch)} units"
+                raise BrokenContract(f"'{self.feature}': {told}.")
             values = [
                 self.checked(cell.unit, rows, digest)
                 for (cell, digest), rows in zip(batch, made, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from copal import __version__
@@ -11,11 +11,22 @@ from copal.asset import Asset
 from copal.errors import MissingValue
 from copal.feature import Value
 from copal.fingerprint import AssetId
-from copal.flow.report import RunReport
 from copal.plan import Plan
 from copal.project import Project
-from copal.search.match import ENCODE, MatchAnswer, Side, frame_rates
-from copal.sheet import Sheet, SheetMatch, SheetShot, SheetSide, SheetTitle, SheetWork, render
+from copal.run.report import RunReport
+from copal.search.cuts import ENCODE, MatchAnswer, Side, frame_rates
+from copal.search.previews import Previews
+from copal.search.reasons import reasons
+from copal.sheet import (
+    Sheet,
+    SheetMatch,
+    SheetShot,
+    SheetSide,
+    SheetStrip,
+    SheetTitle,
+    SheetWork,
+    render,
+)
 from copal.timeline import FrameRange, timecode
 
 STILLS, PACK = "shot_stills", "stills.pack"
@@ -29,6 +40,8 @@ def contact_sheet(
     answers: Sequence[MatchAnswer],
     plan: Plan | None = None,
     report: RunReport | None = None,
+    *,
+    previews: bool = True,
 ) -> str:
     """One HTML file with the cuts of answers and the shots of titles (all when none is named).
 
@@ -36,6 +49,8 @@ def contact_sheet(
     ----------
     plan, report
         The run that the sheet follows, to say what was computed and what came from the store.
+    previews
+        Whether the cuts play. A match takes some 90 kB then, and 30 without.
 
     Raises
     ------
@@ -47,16 +62,20 @@ def contact_sheet(
     kinds = project.graph.kinds(STILLS)
     chosen = [asset for asset in project.select(titles) if asset.kind in kinds][:MOST_TITLES]
     pictures = _Pictures(project, sorted({*shown, *(asset.id for asset in chosen)}))
+    cuts = [cut for answer in answers for cut in answer.cuts]
+    play = Previews(project, sorted(shown)) if previews else None
     sheet = Sheet(
         matches=[
             SheetMatch(
                 flavour=cut.flavour,
                 score=cut.score,
-                outgoing=_side(pictures, cut.outgoing, "last"),
-                incoming=_side(pictures, cut.incoming, "first"),
+                outgoing=_side(pictures, cut.outgoing, "last", play.before if play else None),
+                incoming=_side(pictures, cut.incoming, "first", play.after if play else None),
+                scores=cut.scores if len(cut.scores) > 1 else {},
+                reasons=said,
+                alike=len(cut.folded),
             )
-            for answer in answers
-            for cut in answer.cuts
+            for cut, said in zip(cuts, reasons(project, cuts), strict=True)
         ],
         titles=_titles(project, chosen, pictures),
         made_at=datetime.now(UTC),
@@ -91,7 +110,9 @@ class _Pictures:
         return self.values[asset].files[PACK].read(*self.places[asset][shot, position])
 
 
-def _side(pictures: _Pictures, side: Side, position: str) -> SheetSide:
+def _side(
+    pictures: _Pictures, side: Side, position: str, strip: Callable[[Side], SheetStrip] | None
+) -> SheetSide:
     return SheetSide(
         title=side.title,
         asset=side.asset.short,
@@ -100,6 +121,7 @@ def _side(pictures: _Pictures, side: Side, position: str) -> SheetSide:
         timecode_out=side.last_timecode,
         cut_picture=pictures.get(side.asset.id, side.shot_index, position),
         middle_picture=pictures.get(side.asset.id, side.shot_index, "middle"),
+        strip=strip(side) if strip is not None else None,
     )
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from urllib.parse import urlparse
 
-from copal.errors import RequestError, StoreUnavailable
+from copal.errors import RequestError
 from copal.feature import File, LocalFile
-
-if TYPE_CHECKING:
-    pass
+from copal.objects.cache import plain_errors
 
 
 class Folder(Protocol):
@@ -45,20 +41,6 @@ class Folder(Protocol):
 
     def names(self, prefix: str) -> list[str]:
         """Names of the folders directly under ``prefix``."""
-
-
-@contextmanager
-def plain_errors(where: str) -> Iterator[None]:
-    """The operating system's errors about a full or read-only disk, in our words."""
-    try:
-        yield
-    except OSError as exc:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-            raise StoreUnavailable(
-                f"{where}: {os.strerror(exc.errno)}. Nothing of this value was published; "
-                "make room and run again."
-            ) from exc
-        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from copal.errors import StoreError
 from copal.feature import LocalFile
 from copal.fingerprint import Digest
 from copal.graph import Recipe
@@ -40,6 +41,8 @@ class MemoryTable:
 
     def publish(self, values: Sequence[StoredValue], *, replace: bool = False) -> Publication:
         """The first writer of a unit wins, unless it is replaced."""
+        if len({value.unit for value in values}) != len(values):
+            raise StoreError("a unit stands twice in one publication.")
         kept = [self._keep_files(value) for value in values]
         with self.lock:
             won = {v.unit for v in kept if replace or v.unit not in self.values}

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from copal.errors import MissingValue, StoreUnavailable
+from copal.errors import StoreUnavailable
 from copal.feature import File
-from copal.store.folder import plain_errors
+from copal.objects.cache import Cache, keep_recent
+from copal.objects.locator import S3Locator
+from copal.objects.s3 import head, read_range, s3_client, s3_storage_options
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+__all__ = ["S3File", "S3Folder", "s3_client", "s3_storage_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,72 +111,24 @@ class S3File:
     _sizes: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def locator(self) -> S3Locator:
+        """Where it is."""
+        return S3Locator(self.bucket, self.key)
+
+    @property
     def size_bytes(self) -> int:
         """Size in bytes, asked once."""
         if "size" not in self._sizes:
-            head = s3_client().head_object(Bucket=self.bucket, Key=self.key)
-            self._sizes["size"] = head["ContentLength"]
+            self._sizes["size"] = head(self.locator).size_bytes
         return self._sizes["size"]
 
     def read(self, offset: int, length: int) -> bytes:
         """One ranged GET."""
-        span = f"bytes={offset}-{offset + length - 1}"
-        found = s3_client().get_object(Bucket=self.bucket, Key=self.key, Range=span)
-        data = found["Body"].read()
-        if len(data) != length:
-            raise OSError(f"s3://{self.bucket}/{self.key}: {length} bytes asked, got {len(data)}")
-        return data
+        return read_range(self.locator, offset, length)
 
     def path(self) -> Path:
-        """A whole copy in the local cache, fetched first when it is not there."""
-        target = cache_folder() / "objects" / self.bucket / self.key
-        if target.exists():
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.part"
-        try:
-            with plain_errors(str(target.parent)):
-                s3_client().download_file(self.bucket, self.key, str(temporary))
-                temporary.replace(target)
-        except BaseException as exc:
-            temporary.unlink(missing_ok=True)
-            if "404" in str(exc):
-                raise MissingValue(f"s3://{self.bucket}/{self.key} is not there.") from exc
-            raise
-        return target
+        """A whole copy in the local cache, fetched first when it is not there.
 
-
-def cache_folder() -> Path:
-    """Where copies of remote objects are kept: ``$COPAL_CACHE``, or a folder of the user's."""
-    given = os.environ.get("COPAL_CACHE")
-    return Path(given) if given else Path(tempfile.gettempdir()) / f"copal-{os.getuid()}"
-
-
-@functools.cache
-def s3_client() -> S3Client:
-    """One boto3 client a process; endpoint and credentials come from the environment."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
-
-
-def s3_storage_options() -> dict[str, str]:
-    """What boto3 resolved, in Lance's words."""
-    import boto3
-
-    session = boto3.Session()
-    options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
-    credentials = session.get_credentials()
-    if credentials is not None:
-        frozen = credentials.get_frozen_credentials()
-        options["aws_access_key_id"] = frozen.access_key
-        options["aws_secret_access_key"] = frozen.secret_key
-        if frozen.token:
-            options["aws_session_token"] = frozen.token
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint:
-        options["endpoint"] = endpoint
-        if endpoint.startswith("http://"):
-            options["allow_http"] = "true"
-    return options
+        It stays there while it is read, and until the paths of a few others were asked for.
+        """
+        return keep_recent(Cache.of_user().fetch_lasting(self.locator))

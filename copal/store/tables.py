@@ -145,21 +145,31 @@ class Table:
         return dict(zip(found[key].to_pylist(), found[mark].to_pylist(), strict=True))
 
     def _create(self) -> None:
+        """Make the table if it is not there; exactly one of those who try at once does."""
         import lance
+        from lance.fragment import write_fragments
 
         if self.open() is not None:
             return
+        # write_dataset(mode="create") overwrites a table that came to be since it looked: of four
+        # processes each creating and then appending, 16 of 60 tries lost rows. Version 1 with no
+        # retry can only be the first: 0 of 200 on disk, 0 of 40 in S3.
         with _plain_errors(self.uri):
             try:
-                lance.write_dataset(
+                first = write_fragments(
                     self.schema.empty_table(),
                     self.uri,
+                    self.schema,
                     mode="create",
                     data_storage_version=FORMAT,
+                    return_transaction=True,
                     storage_options=self._options(),
                 )
-            except OSError as exc:
-                if "already exists" not in str(exc):  # somebody else was first
+                lance.LanceDataset.commit(
+                    self.uri, first, max_retries=0, storage_options=self._options()
+                )
+            except OSError:
+                if self.open() is None:  # otherwise somebody else was first
                     raise
 
     def _options(self) -> dict[str, str] | None:

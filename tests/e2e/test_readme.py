@@ -66,4 +66,6 @@ def test_second_demo_computes_nothing(demo_output, capsys):
     sheet = next(line for line in demo_output if line.startswith("Contact sheet: "))
     out = Path(sheet.partition(": ")[2]).parent
     assert main(["--project", str(ROOT), "demo", "--engine", "inline", "--out", str(out)]) == 0
-    assert "Nothing to compute: 30 cells are stored. No flow was started." in capsys.readouterr().out
+    assert (
+        "Nothing to compute: 30 cells are stored. No flow was started." in capsys.readouterr().out
+    )

@@ -49,9 +49,7 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(
-    s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, str]]:
+def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """Variables that lead to an S3 with an empty bucket; they are set in this process too."""
     from copal.store.s3 import s3_client
 
@@ -76,9 +74,11 @@ def s3(
 
 
 @pytest.fixture
-def repository(tmp_path: Path, own_imports: None) -> Repository:
+def repository(tmp_path: Path, own_imports: None, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A small feature repository with an empty store."""
-    return make_repository(tmp_path / "repository")
+    made = make_repository(tmp_path / "repository")
+    monkeypatch.setenv("QUICK_SIGNS", str(made.signs))
+    return made
 
 
 @pytest.fixture
@@ -91,9 +91,7 @@ def filled(repository: Repository, films: Path) -> Repository:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(
-    films: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Contents]:
+def undisturbed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Contents]:
     """What a store of the small repository holds after a run that nobody disturbed."""
     kept: dict[tuple[str, ...], Contents] = {}
 

@@ -47,6 +47,8 @@ class Repository:
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    home: Path | None = None
+    """What commands take for the user's folder; one inside ``root`` when not given."""
 
     @property
     def signs(self) -> Path:
@@ -60,19 +62,24 @@ class Repository:
             for name, value in os.environ.items()
             if not name.startswith(("COPAL_", "AWS_", "METAFLOW_"))
         }
-        (self.root / ".home").mkdir(exist_ok=True)
+        home = self.home or self.root / ".home"
+        home.mkdir(exist_ok=True)
         return kept | {
-            "METAFLOW_HOME": str(self.root / ".home"),
+            "METAFLOW_HOME": str(home),
             "METAFLOW_USER": "tests",
             "QUICK_SIGNS": str(self.signs),
-            "TMPDIR": str(self.root / ".home"),
+            "TMPDIR": str(home),
             **self.environment,
         }
 
-    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
-        """``copal ARGUMENTS`` in a process group of its own."""
+    def start(self, *arguments: str | Path, before: str = "") -> subprocess.Popen[str]:
+        """``copal ARGUMENTS`` in a process group of its own; ``before`` is Python to run first."""
+        command = [sys.executable, "-m", "copal", *map(str, arguments)]
+        if before:
+            replaced = f"{before}\nimport os, sys\nos.execv(sys.argv[1], sys.argv[1:])"
+            command = [sys.executable, "-c", replaced, *command]
         return subprocess.Popen(
-            [sys.executable, "-m", "copal", *map(str, arguments)],
+            command,
             cwd=self.root,
             env=self.variables(),
             stdin=subprocess.DEVNULL,
@@ -80,7 +87,6 @@ class Repository:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            **options,
         )
 
     def copal(self, *arguments: str | Path, code: int | None = 0) -> Ran:
@@ -106,7 +112,7 @@ class Repository:
         """The lake, opened in this process; features are imported anew."""
         for name in [n for n in sys.modules if n.partition(".")[0] == "quick"]:
             del sys.modules[name]
-        return copal.open(self.root)
+        return copal.open(self.root, store=self.environment.get("COPAL_STORE"))
 
     def edit(self, before: str, after: str, name: str = "registry.yaml") -> None:
         """Replace the one place where a text stands in a file."""
@@ -138,13 +144,11 @@ class Repository:
 def make_repository(
     folder: Path, features: tuple[str, ...] = (), environment: dict[str, str] | None = None
 ) -> Repository:
-    """A copy of the small repository, with its flow; with only some features when they are named."""
+    """A copy of the small repository, with its flow, and with only some features when named."""
     from copal.flow.generate import write_flow
     from copal.setup import excerpt
 
-    shutil.copytree(
-        HERE / "small_repository", folder, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(HERE / "small_repository", folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "signs").mkdir()
     path = folder / "registry.yaml"
     if features:
@@ -164,12 +168,15 @@ def finished(process: subprocess.Popen[str], code: int | None = 0) -> Ran:
     return Ran(process.returncode, out, err)
 
 
-def until(sign: Callable[[], Any], what: str) -> Any:
-    """Wait for a sign of progress, and return it."""
+def until(sign: Callable[[], Any], what: str, *processes: subprocess.Popen[str]) -> Any:
+    """Wait for a sign of progress, and return it; fails when a process ends before."""
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         if found := sign():
             return found
+        for process in processes:
+            if process.poll() is not None:
+                raise AssertionError(f"{what}: not before the end: {finished(process, None)}")
         time.sleep(0.02)
     raise AssertionError(f"{what}: not within {PATIENCE_SECONDS} s")
 

@@ -104,3 +104,12 @@ def test_the_flow_is_a_metaflow_program_of_its_own(repository: Repository) -> No
     assert "flows/feature_flow.py is older than registry.yaml ('jumps')." in (
         stale.stderr + stale.stdout
     )
+
+
+def test_ranges_are_shown_without_a_standard_encode(filled: Repository) -> None:
+    """
+    Rows with frame ranges print in a project that has no encode, as frames without timecodes.
+    """
+    said = filled.copal("show", "spans", "--title", "calm").out.splitlines()
+    assert said[0].split() == ["title", "start_frame", "end_frame", "level"]
+    assert [line.split()[:3] for line in said[1:]] == [["calm", "0", "8"], ["calm", "8", "14"]]

@@ -55,7 +55,9 @@ def test_a_run_killed_with_its_tasks_is_taken_up_by_the_next(
     """
     sign = short.hold("cuts")
     run = short.start("run", "--max-workers", "2")
-    tasks = until(lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks")
+    tasks = until(
+        lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks", run
+    )
     flow = os.getpgid(tasks[0])
     assert flow != run.pid
     kill(run)
@@ -80,12 +82,14 @@ def test_tasks_that_outlive_their_run_and_a_new_run_store_each_value_once(
     """
     sign = short.hold("cuts")
     run = short.start("run", "--max-workers", "2")
-    tasks = until(lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks")
+    tasks = until(
+        lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks", run
+    )
     flow = os.getpgid(tasks[0])
     kill(run)
 
     second = short.start("run", "--engine", "inline", "--json")
-    until(lambda: second.pid in short.waiting("cuts"), "the second run at 'cuts'")
+    until(lambda: second.pid in short.waiting("cuts"), "the second run at 'cuts'", second)
     assert all(map(is_alive, [*tasks, flow]))
     sign.unlink()
     assert finished(second).code == 0
@@ -106,7 +110,9 @@ def test_a_killed_task_costs_its_cells_one_attempt(
     """
     sign = short.hold("cuts")
     run = short.start("run", "--max-workers", "2", "--json")
-    tasks = until(lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks")
+    tasks = until(
+        lambda: len(short.waiting("cuts")) == 2 and short.waiting("cuts"), "two tasks", run
+    )
     os.kill(random.Random(1).choice(tasks), signal.SIGKILL)
     sign.unlink()
     ended = finished(run, code=1)

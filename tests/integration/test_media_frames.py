@@ -14,7 +14,17 @@ from copal.errors import UnreadableMedia
 from copal.feature import LocalFile
 from copal.media import Video
 from copal.timeline import FrameRange
-from tests.media import X264, X265, copied, counted, encoded, number_in, variable_rate
+from tests.media import (
+    X264,
+    X265,
+    copied,
+    counted,
+    encoded,
+    ffmpeg,
+    folder,
+    number_in,
+    variable_rate,
+)
 
 
 def _same(i: int) -> int:
@@ -36,6 +46,14 @@ def _later(i: int) -> int:
 def _interlaced() -> Path:
     flags = ("-vf", "setfield=tff", *X264, "-flags", "+ilme+ildct")
     return counted("fields.mp4", options=flags)
+
+
+def _behind_sound() -> Path:
+    """Pictures that start half a second after the sound."""
+    path = folder() / "behind.mkv"
+    both = ("-i", counted("sound.mp4", sound=True), "-itsoffset", "0.5", "-i", counted())
+    ffmpeg(*both, "-map", "0:a", "-map", "1:v", "-c", "copy", path)
+    return path
 
 
 CASES: dict[str, tuple[Callable[[], Path], Fraction, int, Callable[[int], int]]] = {
@@ -83,6 +101,60 @@ CASES: dict[str, tuple[Callable[[], Path], Fraction, int, Callable[[int], int]]]
         Fraction(30), 90, _same,
     ),
     "one frame": (lambda: counted("one.mp4", frames=1), Fraction(30), 1, _same),
+    "24, MPEG-4 with B-frames in AVI": (
+        lambda: counted("b.avi", rate="24", options=("-c:v", "mpeg4", "-bf", "2", "-q:v", "2")),
+        Fraction(24), 90, _same,
+    ),
+    "50, halved": (lambda: counted("fifty.mp4", rate="50"), Fraction(25), 45, _doubled),
+    "59.94 in a transport stream": (
+        lambda: copied("fast.ts", counted("fast.mp4", rate="60000/1001")),
+        Fraction(30000, 1001), 45, _doubled,
+    ),
+    "120, halved twice": (
+        lambda: counted("slow_motion.mp4", rate="120", frames=120),
+        Fraction(30), 30, lambda i: 4 * i + 1,  # the nearest to a time between two is the later
+    ),
+    "variable rate in Matroska": (
+        lambda: copied("variable.mkv", variable_rate()), Fraction(30), 90, _held,
+    ),
+    "variable rate in a transport stream": (
+        lambda: copied("variable.ts", variable_rate()), Fraction(30), 90, _held,
+    ),
+    "late start in a transport stream": (
+        lambda: copied("late.ts", counted(), "-itsoffset 5.0"), Fraction(30), 90, _same,
+    ),
+    "late start behind sound": (
+        lambda: copied("behind.mp4", _behind_sound()), Fraction(30), 105, lambda i: max(0, i - 15),
+    ),
+    "edit list in the middle of a GOP, with B-frames": (
+        lambda: copied("middle.mp4", counted(), "-ss 0.7", "-avoid_negative_ts disabled"),
+        Fraction(30), 69, lambda i: i + 21,
+    ),
+    "MPEG-2, fields, transport stream": (
+        lambda: counted("fields.ts", rate="25", options=(
+            "-vf", "setfield=tff", "-c:v", "mpeg2video", "-q:v", "2", "-bf", "2",
+            "-flags", "+ilme+ildct",
+        )),
+        Fraction(25), 90, _same,
+    ),
+    "open GOPs, H.264": (
+        lambda: counted("open_h264.mp4", options=(*X264, "-x264-params", "open-gop=1:bframes=3")),
+        Fraction(30), 90, _same,
+    ),
+    "VP9 with hidden pictures": (
+        lambda: counted("hidden.webm", options=(
+            "-c:v", "libvpx-vp9", "-deadline", "good", "-cpu-used", "5", "-auto-alt-ref", "1",
+            "-lag-in-frames", "16", "-crf", "20", "-b:v", "0",
+        )),
+        Fraction(30), 90, _same,
+    ),
+    "AV1": (
+        lambda: counted("av1.mkv", options=("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "20")),
+        Fraction(30), 90, _same,
+    ),
+    "ProRes": (
+        lambda: counted("prores.mov", options=("-c:v", "prores_ks")), Fraction(30), 90, _same,
+    ),
 }  # fmt: skip
 
 

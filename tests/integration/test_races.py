@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
 
 from copal.store import LanceStore, open_folder
 from copal.store.lance_store import local_store
+from copal.store.tables import Table
 from tests.integration import publisher
-from tests.integration.repository import Contents, Repository, contents, finished, values_of
+from tests.integration.repository import (
+    Contents,
+    Repository,
+    contents,
+    finished,
+    until,
+    values_of,
+)
 
 KEYS = 150
+TABLES = 40
+ROWS = pa.schema([("writer", pa.string())])
 
 
 def race(location: str | Path, at_a_time: int) -> list[dict[str, set[str]]]:
@@ -64,6 +79,34 @@ def check_race(store: LanceStore, told: list[dict[str, set[str]]]) -> None:
         assert {unit for unit, value in values.items() if value.run_id == run_id} == outcome["won"]
 
 
+def append_to_new_tables(folder: str, name: str, barrier: Any) -> None:
+    """Make a table and append to it, again and again, at the same time as everybody else."""
+    for number in range(TABLES):
+        table = Table(f"{folder}/table{number}.lance", ROWS)
+        barrier.wait(60)
+        table.append(pa.table({"writer": [name]}, schema=ROWS))
+
+
+def test_writers_who_make_a_table_at_once_lose_no_row(tmp_path: Path) -> None:
+    """
+    Four processes each make a table that is not there and append to it: it has all four rows.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    writers = [
+        context.Process(target=append_to_new_tables, args=(str(tmp_path), f"{n}", barrier))
+        for n in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    for number in range(TABLES):
+        rows = Table(f"{tmp_path}/table{number}.lance", ROWS).read()
+        assert sorted(rows["writer"].to_pylist()) == ["0", "1", "2", "3"]
+
+
 def test_of_two_publishers_exactly_one_wins_each_key(tmp_path: Path) -> None:
     """
     Two processes offer the same 150 keys, ten at a time in orders of their own: both win some, no
@@ -91,17 +134,26 @@ def test_of_two_publishers_in_s3_exactly_one_wins_each_key(s3: dict[str, str]) -
     check_race(LanceStore(open_folder(s3["COPAL_STORE"], Path.cwd())), told)
 
 
+@pytest.mark.parametrize("engines", [("inline", "inline"), ("metaflow", "inline")])
 def test_two_runs_started_together_store_one_value_per_cell(
-    repository: Repository, films: Path, undisturbed: Callable[..., Contents]
+    repository: Repository,
+    films: Path,
+    undisturbed: Callable[..., Contents],
+    engines: tuple[str, str],
 ) -> None:
     """
-    Two runs of one plan on one store, of both engines: both end well, and every cell has one row.
+    Two runs with the same plan, let go at the same cell: both end well, and every cell has one row.
     """
     repository.add(films)
+    sign = repository.hold("levels")
     together = [
-        repository.start("run", "--engine", "metaflow", "--max-workers", "1", "--json"),
-        repository.start("run", "--engine", "inline", "--json"),
+        repository.start("run", "--engine", engine, "--max-workers", "1", "--json")
+        for engine in engines
     ]
+    until(lambda: len(repository.waiting("levels")) == 2, "both runs at work", *together)
+    sign.unlink()
     reports = [finished(process).objects[0] for process in together]
     assert len({report["run_id"] for report in reports}) == 2
+    met = sum(report["outcomes"]["levels"].get("lost", 0) for report in reports)
+    assert met > 0
     assert contents(repository.lake()) == undisturbed()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from copal.errors import MediaError, UnreadableMedia, UnsupportedMedia
+from copal.errors import MediaError, UnsupportedMedia
 from copal.fingerprint import AssetId, file_digest, rows_digest
 from copal.media import Source
 from features.standard_encode import StandardEncode
-from tests.media import X264, colours, copied, counted, encoded, ffmpeg, folder, footage, number_in
+from tests.media import X264, colours, copied, counted, encoded, ffmpeg, folder, number_in
 
 
 def _encode(path: Path, workspace: Path, **params: Any) -> tuple[dict[str, Any], set[str]]:
@@ -20,83 +20,6 @@ def _encode(path: Path, workspace: Path, **params: Any) -> tuple[dict[str, Any],
     output = StandardEncode(**params).compute(source=source, workspace=workspace)
     (row,) = output.rows.to_pylist()
     return row, set(output.files)
-
-
-# file: (width, height, rate, frames, seconds of sound, codes of the findings)
-VERDICTS: dict[str, tuple[int, int, str, int, float | None, str]] = {
-    "asl/again.mkv": (480, 360, "30/1", 77, None, "no_audio"),
-    "multishot/nasa_13013.mp4": (640, 360, "25/1", 325, 13.06, "several_videos"),
-    "robust/bbb_2500ms.ts": (640, 360, "24/1", 60, 2.42, "variable_rate"),
-    "robust/bear-vp9-odd-dimensions.webm": (480, 360, "30000/1001", 30, None, "no_audio"),
-    "robust/dolbyVision-hdr.MOV": (360, 640, "30/1", 4, 0.10, "hdr turned"),
-    "robust/edit_list_positive_shift.mp4": (
-        640, 360, "30/1", 300, 10.0, "late_start black frozen",
-    ),
-    "robust/hdr10-av1.mp4": (360, 640, "30000/1001", 127, 4.18, "hdr"),
-    "robust/hlg10-color-test.mp4": (640, 360, "30/1", 9, 0.28, "hdr"),
-    "robust/internal_emulator_transformer_output_270_rotated.mp4": (
-        360, 640, "30000/1001", 149, 4.97, "turned",
-    ),
-    "robust/roadtrip-vp92-10bit.webm": (640, 360, "24000/1001", 72, None, "no_audio"),
-    "robust/sample_h264.ts": (640, 360, "30/1", 30, None, "no_audio"),
-    "robust/sample_missing_stsd.mp4": (540, 360, "30000/1001", 30, None, "audio_unreadable"),
-    "robust/sample_portrait.mp4": (360, 540, "30000/1001", 30, 1.09, ""),
-    "robust/sample_video_only.mp4": (540, 360, "30000/1001", 30, None, "no_audio"),
-    "robust/sample_with_invalid_nalu.mp4": (
-        540, 360, "30000/1001", 30, None, "decode_errors no_audio",
-    ),
-    "robust/sample_with_srt.mkv": (540, 360, "30/1", 30, 1.07, ""),
-    "robust/silent-black-10s.mp4": (480, 360, "30/1", 300, 10.0, "black frozen"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", VERDICTS)
-def test_real_files_are_encoded_as_they_should(name: str, tmp_path: Path) -> None:
-    """
-    Geometry, rate, number of frames, length of sound and findings of each real clip.
-    """
-    row, files = _encode(footage(name), tmp_path)
-    width, height, rate, frames, seconds, codes = VERDICTS[name]
-    assert (row["width"], row["height"]) == (width, height)
-    assert max(row["small_width"], row["small_height"]) == 256
-    assert f"{row['rate_numerator']}/{row['rate_denominator']}" == rate
-    assert row["frame_count"] == frames
-    assert " ".join(finding["code"] for finding in row["findings"]) == codes
-    if seconds is None:
-        assert row["audio_samples"] is None and files == {"video.mp4", "small.mp4"}
-    else:
-        assert row["audio_samples"] / 16000 == pytest.approx(seconds, abs=0.01)
-        assert files == {"video.mp4", "small.mp4", "audio.flac"}
-
-
-REFUSED: dict[str, tuple[type[MediaError], str]] = {
-    "robust/invalid-bitstream.webm": (
-        UnreadableMedia,
-        "invalid-bitstream.webm: no picture of its vp9 stream can be decoded (51 packets, first 64 "
-        "tried). Check that the file plays, and supply it again.",
-    ),
-    "robust/sample_audio_only.mp4": (
-        UnsupportedMedia,
-        "sample_audio_only.mp4: no video stream (found: 1 audio). "
-        "Features that need 'encode' skip this asset.",
-    ),
-    "subtitles/elephantsdream.captions.en.vtt": (
-        UnsupportedMedia,
-        "elephantsdream.captions.en.vtt: no video stream (found: 1 text). "
-        "Features that need 'encode' skip this asset.",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_real_files_without_pictures_are_refused(name: str, tmp_path: Path) -> None:
-    """
-    A broken bitstream, sound alone and text are refused, each for its own reason.
-    """
-    kind, message = REFUSED[name]
-    with pytest.raises(kind) as caught:
-        _encode(footage(name), tmp_path)
-    assert str(caught.value) == message
 
 
 def test_same_file_same_bytes(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def _plain(value):
 
 def test_a_pair_is_the_same_unit_whoever_is_named_first():
     """
-    The unit of a pair is sorted; taking it apart gives the pair's order; an asset pairs with itself.
+    The unit of a pair is sorted, and taken apart in that order; an asset pairs with itself.
     """
     assert pair_unit("b", "a") == pair_unit("a", "b") == "a+b"
     assert pair_assets(pair_unit("b", "a")) == ("a", "b")

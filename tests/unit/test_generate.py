@@ -28,9 +28,8 @@ PAIRS = ASSETS + "pairs: {version: 1, compute: f:M, unit: pair, needs: {shots: s
 def steps(source: str) -> dict[str, str]:
     """Step → its last line, where it says what comes next."""
     (flow,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef))
-    return {
-        node.name: ast.unparse(node.body[-1]) for node in flow.body if isinstance(node, ast.FunctionDef)
-    }  # fmt: skip
+    found = [node for node in flow.body if isinstance(node, ast.FunctionDef)]
+    return {step.name: ast.unparse(step.body[-1]) for step in found}
 
 
 def test_the_flow_is_python():
@@ -69,6 +68,18 @@ def test_without_pair_features_the_assets_are_all():
     assert list(steps(source)) == ["start", "encode", "shots", "join_assets", "end"]
     assert steps(source)["join_assets"] == "self.next(self.end)"
     assert "pair_features = []" in source
+
+
+def test_a_run_has_steps_for_what_it_computes():
+    """
+    A flow of some features leaves out the others' steps, and one of pairs alone starts with them.
+    """
+    graph = graph_of(PAIRS)
+    some = steps(flow_source(graph, only={"shots"}))
+    assert list(some) == ["start", "shots", "join_assets", "end"]
+    pairs = steps(flow_source(graph, only={"pairs"}))
+    assert list(pairs) == ["start", "plan_pairs", "pairs", "join_pairs", "end"]
+    assert pairs["start"] == "self.next(self.plan_pairs)"
 
 
 def test_without_asset_features_there_is_no_flow():

@@ -66,6 +66,27 @@ def test_kinds_go_back_to_the_media(graph):
     assert graph.kinds("words") == {"text"}
 
 
+def test_kinds_are_those_that_every_beginning_takes():
+    """
+    Sound features take films and sound files; what needs pictures too takes only films.
+    """
+    graph = graph_of("""
+    encode: {version: 1, compute: f:C, of: video}
+    sound: {version: 1, compute: f:A, of: [video, audio]}
+    speech: {version: 1, compute: f:S, needs: {sound: sound}}
+    both: {version: 1, compute: f:B, needs: {sound: sound, encode: encode}}
+    """)
+    assert graph.kinds("speech") == {"video", "audio"}
+    assert graph.kinds("both") == {"video"}
+
+
+def test_implied_edges_are_those_that_another_way_implies(graph):
+    """
+    Stills need shots, which need the encode: that stills need it too can be drawn lightly.
+    """
+    assert graph.implied() == {("encode", "stills"), ("shots", "match_pairs")}
+
+
 def test_layers_count_steps_from_the_media(graph):
     """
     For drawing: media features first, each other feature one column after its last need.

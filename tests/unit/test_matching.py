@@ -9,8 +9,10 @@ from copal.matching import (
     merge,
     nearest_earlier,
     rescored,
+    top_blocks,
     top_pairs,
 )
+from copal.matching.bounds import find_basis, sketch_slack, sketched
 
 
 def brute_force(left, right, k, places=None):
@@ -23,20 +25,54 @@ def brute_force(left, right, k, places=None):
 
 
 def made(kind, n, d, seed):
+    """Rows of unit length of many shapes, friendly and not."""
     rng = np.random.default_rng(seed)
     if kind == "random":
         rows = rng.standard_normal((n, d))
+    elif kind == "few directions":  # what bounds in few dimensions live on
+        rows = rng.standard_normal((n, 3)) @ rng.standard_normal((3, d))
+        rows += 0.05 * rng.standard_normal((n, d))
     elif kind == "clustered":  # products differ by less than float32 resolves
         rows = rng.standard_normal((1, d)) + 1e-6 * rng.standard_normal((n, d))
     elif kind == "duplicated":
         rows = rng.standard_normal((max(1, n // 4), d))[rng.integers(0, max(1, n // 4), n)]
+    elif kind == "equal":
+        rows = np.repeat(rng.standard_normal((1, d)), n, axis=0)
+    elif kind == "orthogonal":  # nearly all products are 0, many are 1
+        rows = np.eye(d)[rng.integers(0, d, n)]
     else:  # cancelling: large terms, small sums
         rows = rng.standard_normal((n, d)) * 10.0 ** rng.integers(-6, 6, (n, d))
     rows = rows.astype(np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-6))
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-6))
+    return rows
 
 
-KINDS = st.sampled_from(["random", "clustered", "duplicated", "cancelling"])
+def stretched(rows, lengths, seed):
+    """The same directions with other lengths."""
+    rng = np.random.default_rng(seed)
+    factors = {
+        "one": np.ones(len(rows)),
+        "mixed": 10.0 ** rng.integers(-8, 8, len(rows)),
+        "huge": np.full(len(rows), 5e14),
+        "tiny": np.full(len(rows), 1e-25),
+        "some zero": rng.integers(0, 2, len(rows)),
+    }[lengths]
+    return rows * factors[:, None].astype(np.float32)
+
+
+KINDS = st.sampled_from(
+    ["random", "few directions", "clustered", "duplicated", "equal", "orthogonal", "cancelling"]
+)
+LENGTHS = st.sampled_from(["one", "mixed", "huge", "tiny", "some zero"])
+
+
+def same(found, wanted):
+    """Whether two answers hold the same bytes."""
+    return (
+        found.left.tolist() == wanted.left.tolist()
+        and found.right.tolist() == wanted.right.tolist()
+        and found.scores.tobytes() == wanted.scores.tobytes()
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -55,10 +91,95 @@ def test_top_pairs_are_exactly_those_of_brute_force(kind, n, m, d, k, block, see
     """
     rows = made(kind, n + m, d, seed)
     left, right = rows[:n], rows[n:]
-    found, wanted = top_pairs(left, right, k, block=block), brute_force(left, right, k)
-    assert found.left.tolist() == wanted.left.tolist()
-    assert found.right.tolist() == wanted.right.tolist()
-    assert found.scores.tobytes() == wanted.scores.tobytes()
+    found, wanted = top_pairs(left, right, k, tile=block), brute_force(left, right, k)
+    assert same(found, wanted)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    KINDS,
+    LENGTHS,
+    st.lists(st.integers(0, 30), min_size=1, max_size=5),
+    st.integers(1, 70),
+    st.integers(1, 120),
+    st.integers(1, 40),
+    st.sampled_from(["numpy", "cpu"]),
+    st.integers(0, 2**32 - 1),
+)
+def test_many_blocks_at_once_are_exactly_those_of_brute_force(
+    kind, lengths, sizes, d, k, tile, device, seed
+):
+    """
+    With bounds and without, in few bits and in float32, in any tiles, each block is brute force's.
+    """
+    assets = [stretched(made(kind, n, d, seed + i), lengths, i) for i, n in enumerate(sizes)]
+    pairs = [(a, b) for a in range(len(assets)) for b in range(a, len(assets))]
+    index = {a: np.arange(n, dtype=np.int64) for a, n in enumerate(sizes)}
+    places = {(a, a): Places(index[a], index[a], 2, ordered=True) for a in index}
+    for prune in (False, True):
+        found = top_blocks(
+            assets, assets, pairs, k, places=places, prune=prune, device=device, tile=tile
+        )
+        for (a, b), block in zip(pairs, found, strict=True):
+            assert same(block, brute_force(assets[a], assets[b], k, places.get((a, b))))
+
+
+@pytest.mark.parametrize("device", ["numpy", "cpu"])
+@pytest.mark.parametrize("kind", ["few directions", "random", "orthogonal", "clustered", "equal"])
+def test_large_blocks_are_the_same_however_they_are_found(kind, device):
+    """
+    At a size where bounds do skip, crowds do form and floors do rise, the bytes stay the same.
+    """
+    assets = [made(kind, n, 64, 3 * i) for i, n in enumerate((300, 170, 260))]
+    pairs = [(0, 1), (2, 0), (1, 1)]
+    plain = [brute_force(assets[a], assets[b], 50) for a, b in pairs]
+    for prune in (True, False):
+        found = top_blocks(assets, assets, pairs, 50, prune=prune, device=device, tile=128)
+        assert all(map(same, found, plain))
+
+
+@settings(max_examples=150, deadline=None)
+@given(KINDS, LENGTHS, st.integers(24, 70), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_a_sketch_is_never_below_the_product(kind, lengths, d, p, seed):
+    """
+    Whatever the basis, a sketch's product and its slack are at least the true product.
+    """
+    rows = stretched(made(kind, 40, d, seed), lengths, seed)
+    basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, min(p, d))))[0]
+    basis = basis.astype(np.float32)
+    small = sketched(rows, basis)
+    longest = float(np.linalg.norm(rows.astype(np.float64), axis=1).max()) * (1 + 1e-12)
+    true = rows.astype(np.float64) @ rows.T.astype(np.float64)
+    upper = (small @ small.T).astype(np.float64) + sketch_slack(basis, longest, longest)
+    assert (upper >= true).all()
+
+
+def test_bounds_are_used_only_where_they_pay():
+    """
+    Vectors with a few strong directions get a basis; vectors without any get none.
+    """
+    some = [made("few directions", 800, 128, i) for i in range(2)]
+    none = [made("random", 800, 128, i) for i in range(2)]
+    assert find_basis(some, some, 1e-4) is not None
+    assert find_basis(none, none, 1e-4) is None
+
+
+def test_masses_of_equal_vectors_take_no_longer_than_others(monkeypatch):
+    """
+    A tile of equal vectors scores each kind of pair once, not every pair.
+    """
+    rows = made("random", 3, 32, 1)[np.random.default_rng(2).integers(0, 3, 400)]
+    counted = []
+
+    def counting(left, right, i, j):
+        counted.append(len(i))
+        return rescored(left, right, i, j)
+
+    monkeypatch.setattr("copal.matching.crowd.rescored", counting)
+    monkeypatch.setattr("copal.matching.spots.rescored", counting)
+    found = top_pairs(rows, rows, 100)
+    assert sum(counted) <= 9
+    assert same(found, brute_force(rows, rows, 100))
 
 
 @settings(max_examples=80, deadline=None)
@@ -78,7 +199,7 @@ def test_places_rule_pairs_out_and_nothing_else(kind, n, k, gap, ordered, block,
     rows = made(kind, n, 24, seed)
     index = np.cumsum(np.random.default_rng(seed).integers(1, 3, n))
     places = Places(index, index, gap, ordered)
-    found = top_pairs(rows, rows, k, places=places, block=block)
+    found = top_pairs(rows, rows, k, places=places, tile=block)
     wanted = brute_force(rows, rows, k, places)
     assert found.left.tolist() == wanted.left.tolist()
     assert found.right.tolist() == wanted.right.tolist()
@@ -100,7 +221,7 @@ def test_more_pairs_than_are_scored_at_once_stay_exact():
     Thousands of equal products keep the pairs with the lowest indices.
     """
     rows = np.repeat(made("random", 1, 8, 0), 150, axis=0)
-    found = top_pairs(rows, rows, 200, block=64)
+    found = top_pairs(rows, rows, 200, tile=64)
     assert found.left.tolist() == [0] * 150 + [1] * 50
     assert found.right.tolist() == [*range(150), *range(50)]
 

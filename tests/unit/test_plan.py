@@ -81,9 +81,7 @@ def test_new_asset_beside_old_ones():
     """
     found = decide(full(), [*ASSETS, asset_of("d")])
     assert reasons(found, "encode") == {"d": Reason.NEW_ASSET}
-    assert reasons(found, "pairs") == dict.fromkeys(
-        ("a+d", "b+d", "c+d", "d+d"), Reason.NEW_ASSET
-    )
+    assert reasons(found, "pairs") == dict.fromkeys(("a+d", "b+d", "c+d", "d+d"), Reason.NEW_ASSET)
 
 
 def test_new_feature():
@@ -232,7 +230,9 @@ def test_a_permanent_failure_is_quarantined():
     assert found.feature("encode").quarantined == {"a": DAMAGED}
 
 
-@pytest.mark.parametrize(("tries", "final"), [(1, False), (MAX_TRIES - 1, False), (MAX_TRIES, True)])
+@pytest.mark.parametrize(
+    ("tries", "final"), [(1, False), (MAX_TRIES - 1, False), (MAX_TRIES, True)]
+)
 def test_a_passing_failure_that_does_not_pass_is_quarantined(tries, final):
     """
     Three retryable failures are enough.
@@ -338,6 +338,19 @@ def test_an_asset_of_another_kind_is_no_unit():
     found = decide({}, [asset_of("a"), asset_of("sound", kind="audio")])
     assert [part.units for part in found] == [1, 1, 1]
     assert {cell.unit for part in found for cell in part.cells} == {"a", "a+a"}
+
+
+def test_a_feature_may_start_from_several_kinds():
+    """
+    Each asset of a kind that it takes is a unit; pairs are of any two of them.
+    """
+    graph = graph_of("""
+    sound: {version: 1, compute: f:A, of: [video, audio]}
+    alike: {version: 1, compute: f:L, unit: pair, needs: {sound: sound}}
+    """)
+    assets = [asset_of("a"), asset_of("s", kind="audio"), asset_of("t", kind="text")]
+    assert set(reasons(decide({}, assets, graph), "sound")) == {"a", "s"}
+    assert set(reasons(decide({}, assets, graph), "alike")) == {"a+a", "a+s", "s+s"}
 
 
 def test_a_feature_of_two_kinds_has_no_units():

@@ -56,7 +56,12 @@ def test_everything_that_may_be_declared():
         "note": None,
     }  # fmt: skip
     assert encode.resources == Resources(cpu=2, gpu=1, memory_gib=0.5)
-    assert (encode.version, encode.of, encode.unit, encode.default) == (3, ("video",), "asset", True)
+    assert (encode.version, encode.of, encode.unit, encode.default) == (
+        3,
+        ("video",),
+        "asset",
+        True,
+    )
     assert (encode.retries, encode.timeout_minutes, encode.line) == (1, 90, 5)
     assert (pairs.unit, pairs.pairs, pairs.default, pairs.line) == ("pair", "show", False, 14)
     assert pairs.needs == {"one": "encode", "other": "encode"}
@@ -73,6 +78,15 @@ def test_what_is_not_said_has_a_default():
     assert (encode.unit, encode.pairs, encode.retries, encode.timeout_minutes, encode.default) == (
         "asset", "catalog", 0, 60, True,
     )  # fmt: skip
+
+
+def test_a_feature_may_start_from_several_kinds():
+    """
+    ``of`` is one kind of asset or a list of them.
+    """
+    assert parse(ENCODE).feature("encode").of == ("video",)
+    several = ENCODE.replace("of: video", "of: [video, audio]")
+    assert parse(several).feature("encode").of == ("video", "audio")
 
 
 def test_a_declaration_cannot_be_changed():
@@ -131,6 +145,8 @@ MISTAKES: dict[str, tuple[int | None, str]] = {
     "compute is a path": (5, ENCODE.replace("features.encode:Encode", "features/encode.py")),
     "compute is a list": (5, ENCODE.replace("features.encode:Encode", "[a]")),
     "unknown kind": (6, ENCODE.replace("video", "movie")),
+    "one unknown kind of two": (6, ENCODE.replace("video", "[video, movie]")),
+    "no kind at all": (3, ENCODE.replace("video", "[]")),
     "unknown unit": (7, with_line("unit: title")),
     "pairs of an asset feature": (7, with_line("pairs: {within: title}")),
     "unknown scope": (

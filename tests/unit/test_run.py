@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from copal.run import chunk as run
 from copal.asset import Asset, Essence
 from copal.binding import Bound
 from copal.errors import (
@@ -27,6 +26,7 @@ from copal.feature import Output, Pair, Value
 from copal.graph import Graph, Ingredients
 from copal.plan import Cell, Reason
 from copal.run import Tally, Worker, check_rows, compute_cells
+from copal.run import chunk as run
 from copal.store import MemoryStore
 from copal.store.memory import MemoryTable
 from tests.builders import asset_of, graph_of, recipes_of
@@ -98,7 +98,10 @@ class House:
         for name, instance in self.features.items():
             hints = instance.compute.__annotations__
             arguments = {
-                argument: {"Pair[pa.Table]": Pair[pa.Table], "Value": Value}.get(hint, pa.Table)
+                argument: {
+                    "Pair[pa.Table]": Pair[pa.Table],
+                    "Pair[Value]": Pair[Value],
+                }.get(hint, pa.Table)
                 for argument, hint in hints.items()
                 if argument != "return"
             }
@@ -149,6 +152,26 @@ def test_cells_are_computed_from_media_needs_and_pairs(house):
     assert house.rows("shared") == {"a+a": [-1], "a+b": [1], "a+c": [0]}
 
 
+@dataclass(frozen=True)
+class Itself:
+    """Whether a pair is of one asset with itself."""
+
+    columns: ClassVar[pa.Schema] = COUNTS
+
+    def compute(self, words: Pair[Value]) -> pa.Table:
+        return pa.table({"count": [int(words.itself)]}, schema=COUNTS)
+
+
+def test_an_asset_with_itself_is_one_object(house):
+    """
+    A pair feature can tell that both sides are one asset, however its needs are handed over.
+    """
+    house.compute("words")
+    house.features["shared"] = Itself()
+    house.compute("shared", "a+a", "a+b", "c+c")
+    assert house.rows("shared") == {"a+a": [1], "a+b": [0], "c+c": [1]}
+
+
 def test_no_rows_are_a_value(house):
     """
     A computation that found nothing is stored as empty, and is not missing.
@@ -177,7 +200,9 @@ def test_a_features_own_exception_is_told_in_the_attempt(house):
     house.compute("words")
     (attempt,) = house.table("words").attempts(["failed"])
     assert attempt.unit == "b"
-    assert attempt.error == "'words' on b: AttributeError: 'NoneType' object has no attribute 'split'"
+    assert (
+        attempt.error == "'words' on b: AttributeError: 'NoneType' object has no attribute 'split'"
+    )
     assert (attempt.error_class, attempt.retryable, attempt.run_id) == (
         "AttributeError", False, "run-1",
     )  # fmt: skip
@@ -361,6 +386,78 @@ def test_the_essence_is_an_input(house):
     assert digest(TextOnly(), redubbed) == digest(TextOnly(), asset)
 
 
+# Many at once
+
+
+@dataclass(frozen=True)
+class Batched(Words):
+    """Words of many scripts in one call; one of None spoils the call."""
+
+    calls: list[int] = field(default_factory=list)
+    lost: int = 0
+    """How many tables are left out of every answer."""
+
+    def compute_batch(self, units: list[dict[str, Any]]) -> list[pa.Table]:
+        self.calls.append(len(units))
+        tables = [self.compute(**each) for each in units]
+        return tables[self.lost :]
+
+
+def many(house: House, count: int) -> None:
+    house.assets = {f"{n:04d}": asset_of(f"{n:04d}", kind="text") for n in range(count)}
+    house.scripts = {name: f"the {name}" for name in house.assets}
+
+
+def test_a_batch_gives_what_one_by_one_gives(house):
+    """
+    A feature that takes many units at once is called once, and stores the same values.
+    """
+    many(house, 9)
+    house.compute("words")
+    expected = house.table("words").digests(sorted(house.assets))
+    house.features["words"] = batched = Batched()
+    new = {"words": Ingredients(tools={"t": "2"})}
+    assert house.compute("words", **new).outcomes == {"stored": 9}
+    assert batched.calls == [9]
+    found = house.table("words", **new).digests(sorted(house.assets))
+    assert {u: value for u, (_, value) in found.items()} == {
+        u: value for u, (_, value) in expected.items()
+    }
+
+
+def test_a_bad_unit_of_a_batch_fails_alone(house):
+    """
+    When a call fails, halves are tried: the cells at fault fail, with their own words.
+    """
+    many(house, 9)
+    house.scripts["0003"] = house.scripts["0008"] = None  # type: ignore[assignment]
+    house.features["words"] = Batched()
+    tally = house.compute("words")
+    assert tally.outcomes == {"stored": 7, "failed": 2}
+    assert set(tally.errors) == {"0003", "0008"}
+    assert "AttributeError: 'NoneType'" in tally.errors["0003"]
+    assert set(house.rows("words")) == set(house.assets) - {"0003", "0008"}
+
+
+def test_a_batch_that_answers_too_little_breaks_its_contract(house):
+    """
+    Tables are matched to units by place, so one too few is refused.
+    """
+    house.features["words"] = Batched(lost=1)
+    tally = house.compute("words", "a")
+    assert tally.errors == {"a": "'words': compute_batch gave 0 tables for 1 units."}
+
+
+def test_a_batch_leaves_out_what_is_stored(house):
+    """
+    Only cells that are missing are in the call.
+    """
+    house.compute("words", "a")
+    house.features["words"] = batched = Batched()
+    assert house.compute("words").outcomes == {"kept": 1, "stored": 1, "empty": 1}
+    assert batched.calls == [2]
+
+
 # Promises of rows
 
 
@@ -393,7 +490,9 @@ def test_rows_are_as_promised_or_refused(snapshot):
         "NaN": broken(lambda: pa.table({"a": [1], "b": [np.nan]}, schema=two), two),
         "infinity": broken(lambda: pa.table({"a": [1], "b": [np.inf]}, schema=two), two),
         "NaN in a vector": broken(lambda: pa.table({"v": [[1.0, np.nan]]}, schema=vector), vector),
-        "NaN deep inside": broken(lambda: pa.table({"s": [[{"x": np.nan}]]}, schema=nested), nested),
+        "NaN deep inside": broken(
+            lambda: pa.table({"s": [[{"x": np.nan}]]}, schema=nested), nested
+        ),
     }
     snapshot("broken_rows", "\n".join(f"{case}\n    {words}\n" for case, words in told.items()))
 

@@ -110,6 +110,36 @@ def test_equal_scores_come_in_order_of_shots():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("params", [{}, {"min_gap_shots": 3, "top_k": 7}, SYMMETRIC])
+def test_a_batch_of_pairs_gives_each_the_rows_it_has_alone(params):
+    """
+    Computed together, with shared tables and each asset's own block, no byte differs.
+    """
+    feature = MatchPairs(**params)
+    assets = [asset(n, 7 * n, dropped=(1,), frames=20 - n) for n in (9, 4, 0, 12, 1)]
+    names = ("shots", "dedup", "vectors")
+    units = []
+    for i, left in enumerate(assets):
+        for right in assets[i:]:
+            given = itself if left is right else Pair
+            sides = [(a,) if left is right else (a, b) for a, b in zip(left, right, strict=True)]
+            units.append({name: given(*side) for name, side in zip(names, sides, strict=True)})
+    together = feature.compute_batch(units)
+    assert [rows.num_rows > 0 for rows in together].count(True) > 5
+    for unit, rows in zip(units, together, strict=True):
+        assert rows.equals(feature.compute(**unit))
+
+
+def test_the_arithmetic_names_no_tool_since_its_rows_depend_on_none():
+    """
+    A new NumPy, more threads or a GPU are no reason to compute pairs again.
+    """
+    assert MatchPairs.tools == ()
+    left, right = asset(40, 3), asset(50, 90)
+    rows = matched(left, right, device="numpy")
+    assert rows.equals(matched(left, right, device="cpu"))
+
+
 @pytest.mark.parametrize("sizes", [(0, 4), (4, 0), (0, 0)])
 def test_no_shots_give_no_rows(sizes):
     """

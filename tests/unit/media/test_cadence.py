@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from copal.media.probe import KNOWN_RATES, cadence
+from copal.media.cadence import KNOWN_RATES, cadence
 
 MILLISECOND = Fraction(1, 1000)
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from copal.errors import UnreadableMedia, UnsupportedMedia
-from copal.media.probe import AudioStream, Technical, VideoStream
-from copal.media.transcode import compile_command, encode_rate, plan_transcode
+from copal.media.command import compile_command
+from copal.media.technical import AudioStream, Technical, VideoStream
+from copal.media.transcode import encode_rate, plan_transcode
 
 VIDEO = VideoStream(
     index=0, codec="h264", width=1920, height=1080, sample_aspect=Fraction(1), rotation=0,
@@ -43,7 +44,7 @@ def _plan(**changes: Any) -> Any:
         ({"width": 720, "height": 576, "sample_aspect": Fraction(64, 45)}, (640, 360), (256, 144)),
         ({"width": 161, "height": 121}, (480, 360), (256, 192)),
         ({"width": 2048, "height": 858}, (860, 360), (256, 108)),
-        ({"width": 4000, "height": 40}, (36000, 360), (256, 2)),
+        ({"width": 800, "height": 40}, (7200, 360), (256, 12)),
     ],
 )
 def test_geometry(changes: Any, full: tuple[int, int], small: tuple[int, int]) -> None:

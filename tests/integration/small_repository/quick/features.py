@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,7 +96,7 @@ class Spans:
         bounds = [0, *cuts["frame_index"].to_pylist(), len(values)]
         spans = [
             {"start_frame": start, "end_frame": end, "level": float(values[start:end].mean())}
-            for start, end in zip(bounds, bounds[1:], strict=False)
+            for start, end in pairwise(bounds)
         ]
         return pa.Table.from_pylist(spans, schema=self.columns)
 

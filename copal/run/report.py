@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from copal.run import Tally
+from copal.run.chunk import Tally
 
 
 @dataclass(slots=True)

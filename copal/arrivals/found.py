@@ -1,0 +1,237 @@
+"""What was found where somebody pointed: files in folders, objects under a key, not yet opened."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from copal.arrivals.titles import FILE_NAME, TitleWords, parse_titles, read_titles
+from copal.errors import MissingValue, RequestError
+from copal.objects import Cache, FileLocator, S3Locator, parse_locator
+from copal.objects.s3 import head, listed
+
+_VIDEO = "3g2 3gp avi m2ts m4v mj2 mkv mov mp4 mpeg mpg mts mxf ts webm"
+_SOUND = "aac ac3 flac m4a mka mp3 oga ogg opus wav"
+_PICTURE = "jpeg jpg png tif tiff webp"
+_TEXT = "ass dfxp srt ssa ttml vtt"
+MEDIA_SUFFIXES = frozenset(f".{each}" for each in f"{_VIDEO} {_SOUND} {_PICTURE} {_TEXT}".split())
+"""Files of a folder that are looked at. A file that is named itself is always looked at."""
+
+
+class Found(Protocol):
+    """One file somewhere, to be looked at."""
+
+    @property
+    def locator(self) -> str:
+        """Where it is."""
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+
+    @property
+    def folder(self) -> str:
+        """Where it lies; a titles.yaml may lie there too."""
+
+    def look(self) -> tuple[int, str]:
+        """Size in bytes, and a stamp that changes when the bytes may have.
+
+        Raises
+        ------
+        OSError
+            It cannot be looked at.
+        """
+
+    def fetched(self, stamp: str) -> AbstractContextManager[Path]:
+        """The file on this machine, as it was when it had that stamp."""
+
+    def titles(self) -> dict[str, TitleWords]:
+        """What the titles.yaml beside it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file on this machine."""
+
+    path: Path
+
+    @property
+    def locator(self) -> str:
+        """``file:`` locator of its path, made absolute; symbolic links are followed."""
+        return str(FileLocator(self.path.resolve()))
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+        return self.path.name
+
+    @property
+    def folder(self) -> str:
+        """Its folder."""
+        return str(self.path.parent)
+
+    def look(self) -> tuple[int, str]:
+        """Size, and time of modification."""
+        stat = self.path.stat()
+        return stat.st_size, f"{stat.st_mtime_ns}"
+
+    def fetched(self, stamp: str) -> AbstractContextManager[Path]:
+        """The file itself."""
+        return nullcontext(self.path)
+
+    def titles(self) -> dict[str, TitleWords]:
+        """The titles.yaml of its folder."""
+        return read_titles(self.path.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """A symbolic link that leads out of the folder it was found in. It is told, not followed."""
+
+    path: Path
+
+    @property
+    def locator(self) -> str:
+        """``file:`` locator of the link itself."""
+        return str(FileLocator(self.path.absolute()))
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+        return self.path.name
+
+    @property
+    def folder(self) -> str:
+        """Its folder."""
+        return str(self.path.parent)
+
+    def look(self) -> tuple[int, str]:
+        """Refuse."""
+        words = "a link that leads out of the folder; to add what it leads to, name the link itself"
+        raise OSError(errno.EPERM, words)
+
+    def fetched(self, stamp: str) -> AbstractContextManager[Path]:
+        """Refuse."""
+        self.look()
+        raise AssertionError
+
+    def titles(self) -> dict[str, TitleWords]:
+        """The titles.yaml of its folder."""
+        return read_titles(self.path.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object in S3, as it was listed."""
+
+    place: S3Locator
+    etag: str
+    size_bytes: int
+
+    @property
+    def locator(self) -> str:
+        """``s3:`` locator."""
+        return str(self.place)
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        return self.place.name
+
+    @property
+    def folder(self) -> str:
+        """Its key without the last part, as a locator."""
+        return self.locator[: -len(self.name)]
+
+    def look(self) -> tuple[int, str]:
+        """Size, and ETag."""
+        return self.size_bytes, self.etag
+
+    def fetched(self, stamp: str) -> AbstractContextManager[Path]:
+        """A copy in the cache, of exactly the object that was listed."""
+        return Cache.of_user().fetch(self.place, stamp)
+
+    def titles(self) -> dict[str, TitleWords]:
+        """The titles.yaml under the same prefix."""
+        beside = parse_locator(self.folder + FILE_NAME)
+        assert isinstance(beside, S3Locator)
+        try:
+            with Cache.of_user().fetch(beside) as path:
+                return parse_titles(path, str(beside))
+        except MissingValue:
+            return {}
+
+
+def find(places: Iterable[Path | str]) -> Iterator[Found]:
+    """Files named by path or locator, and the media files of folders.
+
+    Raises
+    ------
+    RequestError
+        A path is not there, or a folder holds no media.
+    StoreUnavailable
+        S3 cannot be reached.
+    """
+    for place in places:
+        if isinstance(place, str) and place.partition(":")[0] in ("s3", "file"):
+            locator = parse_locator(place)
+            if isinstance(locator, S3Locator):
+                yield from _objects(locator)
+                continue
+            place = locator.path
+        elif isinstance(place, str) and "://" in place:
+            raise RequestError(f"{place}: Copal opens files, and s3://bucket/key.")
+        yield from _files(Path(place))
+
+
+def _files(path: Path) -> Iterator[FoundFile | FoundLink]:
+    if path.is_dir():
+        root = path.resolve()
+        found: list[FoundFile | FoundLink] = []
+        for each in sorted(path.rglob("*")):
+            if any(part.startswith(".") for part in each.relative_to(path).parts):
+                continue
+            wanted = each.suffix.lower() in MEDIA_SUFFIXES and each.is_file()
+            if each.is_symlink() and not each.resolve().is_relative_to(root):
+                if wanted or each.is_dir():
+                    found.append(FoundLink(each))
+            elif wanted:
+                found.append(FoundFile(each))
+        if not found:
+            raise RequestError(f"{path}: no media files in this folder.")
+        yield from found
+    elif path.exists():
+        yield FoundFile(path)
+    else:
+        raise RequestError(f"{path}: no such file or folder.")
+
+
+def _objects(place: S3Locator) -> Iterator[FoundObject]:
+    if place.key and not place.key.endswith("/"):
+        try:
+            state = head(place)
+        except MissingValue:
+            pass
+        else:
+            yield FoundObject(place, state.etag, state.size_bytes)
+            return
+    try:
+        found = [
+            FoundObject(each.locator, each.etag, each.size_bytes)
+            for each in listed(place)
+            if each.locator.suffix.lower() in MEDIA_SUFFIXES
+            and not _hidden(each.locator.key[len(place.key) :])
+        ]
+    except MissingValue as exc:
+        raise RequestError(str(exc)) from exc
+    if not found:
+        raise RequestError(f"{place}: no such object, and no media files under it.")
+    yield from found
+
+
+def _hidden(rest: str) -> bool:
+    return any(part.startswith(".") for part in rest.split("/"))

@@ -1,0 +1,149 @@
+"""Certified bounds of products: how far rounding can carry one, and what few dimensions tell.
+
+Everything here is an upper bound that holds for the numbers as they are stored, whatever the
+basis and however a matrix product adds. It decides only what is looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from copal.matching.matches import Vectors
+
+UNIT_ROUNDOFF = 2.0**-24  # of float32
+HALF_ROUNDOFF = 2.0**-8  # of bfloat16, which has float32's range
+SMALLEST = 2.0**-126  # products below it may vanish
+UPWARDS = 1 + 1e-6  # more than float32 rounds a length's last steps
+ROWS_AT_ONCE = 4096
+SAMPLE = 1024  # rows of each side that a basis is found from
+TRIED = (23, 31, 47, 63, 95)  # leading dimensions
+
+# Measured on two cores at 100 GFLOP/s each, as multiples of one pair's product in one dimension:
+SCAN = 27.0  # writing a product, its row's maximum and a comparison
+SURVIVOR = 100_000.0  # gathering two rows and scoring them again
+WORTH_A_BASIS = 2e10  # multiplications; below it finding a basis takes longer than it saves
+GAIN = 1.2  # by which a sketch must be cheaper, on paper
+
+
+def longest(vectors: Vectors) -> float:
+    """Length of the longest row, rounded up; 0 when there is none, NaN when one has no length."""
+    best = np.float64(0)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        rows = vectors[start : start + ROWS_AT_ONCE]
+        squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+        best = np.maximum(best, squares.max(initial=0.0))
+    return float(np.sqrt(best)) * UPWARDS
+
+
+def rounding(dims: int, one: float, other: float) -> float:
+    """How far a float32 product of rows no longer than these is from the true one.
+
+    Summed in any order it is within d·u·|x|·|y| (Higham 2002, Accuracy and Stability, §3.1);
+    the rest is for a score's own rounding and for factors that underflow.
+    """
+    return (dims + 4) * 1.01 * UNIT_ROUNDOFF * one * other + dims * SMALLEST * (1 + one + other)
+
+
+def half_rounding(dims: int, one: float, other: float) -> float:
+    """The same where both factors and the product are rounded to bfloat16 besides."""
+    return rounding(dims, one, other) * 1.02 + 3.03 * HALF_ROUNDOFF * one * other
+
+
+def sketched(vectors: Vectors, basis: Vectors) -> Vectors:
+    """Vectors by their leading coordinates in a basis, and the length of what is left of each.
+
+    With x = B·x₁ + x₂ the product of two vectors is x₁·y₁ + x₂·y₂, and by Cauchy–Schwarz
+    x₂·y₂ ≤ |x₂||y₂|. So one product of (x₁, |x₂|) with (y₁, |y₂|) is an upper bound, up to
+    ``sketch_slack``, which pays for a basis that is not quite orthonormal and for rounding.
+
+    Returns
+    -------
+    (n, p + 1) float32, the lengths in the last column, rounded up.
+    """
+    n, p = len(vectors), basis.shape[1]
+    rows = np.empty((n, p + 1), np.float32)
+    for start in range(0, n, ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        np.matmul(vectors[some], basis, out=rows[some, :p])
+        rest = vectors[some] - rows[some, :p] @ basis.T
+        squares = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
+        rows[some, p] = np.sqrt(squares) * UPWARDS
+    return rows
+
+
+def sketch_slack(basis: Vectors, one: float, other: float) -> float:
+    """How far the product of two sketches may stay below that of vectors of these lengths.
+
+    With u the roundoff of float32, E = BᵀB - I and |x₁| ≤ (1 + |E|)|x|, each of these is at most
+    a share of |x||y|, and is met once or twice:
+
+    |x₁ᵀE y₁|
+        |E|, measured.
+    x₁ᵀBᵀy₂
+        What Bᵀx misses when it is computed, (d + 2)·u·√p, and |E| again.
+    |x₂|
+        What x - B·x₁ misses when it is computed, (p + 4)·u·√p.
+
+    √p is the basis's Frobenius norm, since rounding grows with absolute values.
+    """
+    dims, p = basis.shape
+    exact = basis.astype(np.float64)
+    crooked = float(np.linalg.norm(exact.T @ exact - np.eye(p))) + 1e-12
+    stray = (dims + 2) * UNIT_ROUNDOFF * np.sqrt(p) + crooked
+    missed = (p + 4) * UNIT_ROUNDOFF * np.sqrt(p)
+    share = (crooked + 2 * stray + 2 * missed) * 1.1
+    tiny = dims * SMALLEST * np.sqrt(p) * (1 + one + other) * 4
+    return float(share * one * other + tiny) + rounding(p + 1, 1.1 * one, 1.1 * other)
+
+
+def find_basis(left: Sequence[Vectors], right: Sequence[Vectors], share: float) -> Vectors | None:
+    """A basis in which a sketch is likely to pay, from a sample; None where none is.
+
+    Parameters
+    ----------
+    share
+        Of all pairs of a block, those that are wanted.
+
+    Returns
+    -------
+    (d, p) float32, nearly orthonormal columns.
+    """
+    one, other = _sample(left, 0), _sample(right, 1)  # never a row with itself
+    dims = one.shape[1]
+    wanted = max(1, round(len(one) * len(other) * share))
+    if dims <= TRIED[0] or wanted >= len(one) * len(other):  # also where a side is empty
+        return None
+    basis = _leading(np.concatenate([one, other]), min(TRIED[-1], dims - 1))
+    least = np.partition((one @ other.T).ravel(), -wanted)[-wanted]
+    best, best_cost = None, (dims + SCAN) / GAIN
+    for p in TRIED:
+        if p <= basis.shape[1]:
+            leading = np.ascontiguousarray(basis[:, :p])
+            upper = sketched(one, leading) @ sketched(other, leading).T
+            cost = p + 1 + SCAN + SURVIVOR * np.count_nonzero(upper >= least) / upper.size
+            if cost < best_cost:
+                best, best_cost = leading, cost
+    return best
+
+
+def _sample(sides: Sequence[Vectors], odd: int) -> Vectors:
+    """Rows from all sides, as many as a basis needs; of the odd rows or of the even ones."""
+    step = 2 * max(1, sum(map(len, sides)) // (2 * SAMPLE))
+    return np.concatenate([side[odd::step] for side in sides])[: 2 * SAMPLE]
+
+
+def _leading(sample: Vectors, count: int) -> Vectors:
+    """Directions of the greatest energy, greatest first, by subspace iteration: (d, count)."""
+    dims = sample.shape[1]
+    sample = sample / (np.abs(sample).max(initial=0.0) or np.float32(1))
+    found: npt.NDArray[np.floating] = np.random.default_rng(0).standard_normal(
+        (dims, min(dims, count + 8)), dtype=np.float32
+    )
+    for _ in range(2):
+        found = np.linalg.qr(sample.T @ (sample @ found))[0]
+    seen = sample @ found
+    order = np.linalg.eigh(seen.T @ seen)[1][:, ::-1]
+    return np.linalg.qr((found @ order[:, :count]).astype(np.float64))[0].astype(np.float32)

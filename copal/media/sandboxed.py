@@ -1,0 +1,179 @@
+"""What runs inside the sandbox: a server that forks a reader for every file it is asked about.
+
+``python -m copal.media.sandboxed`` takes a request a line on stdin and gives a reply a line on
+stdout. The server opens no media; a reader opens one file and ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+from copal.errors import MediaError
+from copal.media.essence import inspect
+from copal.media.probe import probe
+from copal.media.sandbox import LARGEST_REPLY
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+PR_SET_PDEATHSIG = 1
+
+
+def _inspect(path: Path, name: str) -> object:
+    found = inspect(path, name=name)
+    essences = [asdict(each) for each in found.essences]
+    return {
+        "technical": found.technical.to_json(),
+        "essences": essences,
+        "asset": found.asset,
+    }
+
+
+def _probe(path: Path, name: str) -> object:
+    return probe(path, name=name).to_json()
+
+
+TASKS: dict[str, Callable[[Path, str], object]] = {"inspect": _inspect, "probe": _probe}
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    import av  # noqa: F401 — so that no reader has to import it
+
+    replies = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # what a library prints is no reply
+    _leave_network()
+    pending = b""
+    while True:
+        while b"\n" not in pending:
+            block = os.read(0, 1 << 16)
+            if not block:
+                return
+            pending += block
+        line, _, pending = pending.partition(b"\n")
+        reply = _answer(json.loads(line))
+        _write(replies, reply + b"\n")
+
+
+def _answer(request: dict[str, Any]) -> bytes:
+    """The reply of a reader, or how it ended without one."""
+    source, sink = os.pipe()
+    server = os.getpid()
+    reader = os.fork()
+    if not reader:
+        os.close(source)
+        _be_reader(request, sink, server)
+    os.close(sink)
+    try:
+        reply = _receive(source, reader, time.monotonic() + request["limits"]["seconds"])
+    finally:
+        os.close(source)
+    if reply is None:
+        return _ended("timeout")
+    status = os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1])
+    if status == -signal.SIGXCPU:
+        return _ended("timeout")
+    if status < 0:
+        return _ended(signal.Signals(-status).name)
+    if status or not reply or len(reply) > LARGEST_REPLY:
+        return _ended(f"exit code {status}" if status else "no reply")
+    return reply
+
+
+def _receive(source: int, reader: int, deadline: float) -> bytes | None:
+    """All that the reader writes; None when it was killed for taking too long."""
+    reply = bytearray()
+    while True:
+        left = deadline - time.monotonic()
+        ready = select.select([source, 0], [], [], max(0.0, left))[0]
+        if source in ready:
+            block = os.read(source, 1 << 16)
+            if not block:
+                return bytes(reply)
+            if len(reply) <= LARGEST_REPLY:
+                reply += block
+        elif left <= 0 or 0 in ready:  # nobody speaks before the reply: whoever asked has gone
+            os.kill(reader, signal.SIGKILL)
+            os.waitpid(reader, 0)
+            if left <= 0:
+                return None
+            sys.exit(1)
+
+
+def _be_reader(request: dict[str, Any], sink: int, server: int) -> NoReturn:
+    """In the fork: read one file, write the reply, end."""
+    code = 1
+    try:
+        _die_with(server)
+        limits = request["limits"]
+        seconds = int(limits["seconds"]) + 1
+        for kind, limit in (
+            (resource.RLIMIT_AS, limits["memory_bytes"]),
+            (resource.RLIMIT_CPU, seconds),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            with suppress(ValueError, OSError):  # a lower limit is set already
+                resource.setrlimit(kind, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        _write(sink, json.dumps(_result(request)).encode())
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _result(request: dict[str, Any]) -> dict[str, object]:
+    name = request["name"]
+    try:
+        return {"done": TASKS[request["task"]](Path(request["path"]), name)}
+    except MediaError as error:
+        return {"error": type(error).__name__, "message": str(error)}
+    except MemoryError:
+        return {"ended": "memory"}
+    except Exception as error:  # what no reader of ours foresaw is the file's doing
+        return {
+            "error": "UnreadableMedia",
+            "message": f"{name}: damaged in a way nobody foresaw ({type(error).__name__}: {error})."
+            " Check that the file plays, and supply it again.",
+        }
+
+
+def _ended(how: str) -> bytes:
+    return json.dumps({"ended": how}).encode()
+
+
+def _write(sink: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(sink, view) :]
+
+
+def _die_with(server: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
+
+
+def _leave_network() -> None:
+    """Into a network of our own with nobody in it, where the kernel lets us."""
+    if sys.platform == "linux":
+        unshare = ctypes.CDLL(None, use_errno=True).unshare
+        if unshare(CLONE_NEWNET):
+            unshare(CLONE_NEWUSER | CLONE_NEWNET)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Fuzz runs: many seeded cases of what nobody would write by hand."""
