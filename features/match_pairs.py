@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float32]
 
 
+PLACES = ("shot_index", "start_frame", "end_frame")
+
+
 @dataclass(frozen=True)
 class Side:
     """The shots of one asset that take part, in order."""
@@ -91,15 +94,12 @@ class MatchPairs:
 
         Notes
         -----
-        Source: Chen et al. 2022, arXiv:2210.05766 (match cutting); that ends meet beginnings is ours.
+        Source: Chen et al. 2022, arXiv:2210.05766; that ends meet beginnings is our own.
         """
         return self.compute_batch([{"shots": shots, "dedup": dedup, "vectors": vectors}])[0]
 
     def compute_batch(self, units: Sequence[Mapping[str, Pair[pa.Table]]]) -> list[pa.Table]:
-        """Rows of many pairs of assets at once; each as ``compute`` gives them.
-
-        A table that several pairs share is read once, and all pairs are multiplied together.
-        """
+        """Rows of many pairs, each as ``compute`` gives them; what they share is done once."""
         numbers: dict[tuple[int, ...], int] = {}
         sides: list[Side] = []
         pairs = []
@@ -133,8 +133,8 @@ class MatchPairs:
 
         outgoing = joined(self.outgoing)
         incoming = outgoing if self.incoming == self.outgoing else joined(self.incoming)
-        places = (shots[n].to_numpy()[taken] for n in ("shot_index", "start_frame", "end_frame"))
-        return Side(*places, outgoing, incoming)
+        index, start, end = (shots[name].to_numpy()[taken] for name in PLACES)
+        return Side(index, start, end, outgoing, incoming)
 
     def _rows(self, cuts: Cuts, left: Side, right: Side) -> pa.Table:
         i, j = cuts.left, cuts.right

@@ -14,6 +14,7 @@ import numpy as np
 
 from copal.matching.bounds import (
     WORTH_A_BASIS,
+    crookedness,
     find_basis,
     longest,
     rounding,
@@ -128,8 +129,9 @@ class _Operands:
     left: Mapping[int, Vectors]
     right: Mapping[int, Vectors]
     multiplier: Multiplier
-    basis: Vectors | None = None
-    """Of the sketches, where these are multiplied."""
+    leading: int = 0
+    """Dimensions of the basis, where sketches are multiplied."""
+    crooked: float = 0.0
     vain: int = 0
     """Tiles where they left too much, less those where they did not."""
 
@@ -142,10 +144,11 @@ class _Operands:
 
     def slack(self, dims: int, one: float, other: float) -> float:
         """How far a product may stay below the true one of vectors of these lengths."""
-        if self.basis is None:
+        if not self.leading:
             return self.multiplier.rounding(dims, one, other)
         longer = 1.1 * one, 1.1 * other  # a sketch is hardly longer than its vector
-        return sketch_slack(self.basis, one, other) + self.multiplier.rounding(dims, *longer)
+        slack = sketch_slack(dims, self.leading, self.crooked, one, other)
+        return slack + self.multiplier.rounding(self.leading + 1, *longer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,8 @@ def _bounds(
         made = {id(each): sketched(each, basis) for each in _distinct(left, right)}
         left = {a: made[id(each)] for a, each in left.items()}
         right = {b: made[id(each)] for b, each in right.items()}
-    return _Operands(left, right, multiplier, basis)
+        return _Operands(left, right, multiplier, basis.shape[1], crookedness(basis))
+    return _Operands(left, right, multiplier)
 
 
 def _distinct(*sides: Mapping[int, Vectors]) -> list[Vectors]:

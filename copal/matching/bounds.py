@@ -74,14 +74,20 @@ def sketched(vectors: Vectors, basis: Vectors) -> Vectors:
     return rows
 
 
-def sketch_slack(basis: Vectors, one: float, other: float) -> float:
+def crookedness(basis: Vectors) -> float:
+    """How far a basis is from orthonormal: no less than the norm of BᵀB - I."""
+    exact = basis.astype(np.float64)
+    return float(np.linalg.norm(exact.T @ exact - np.eye(basis.shape[1]))) + 1e-12
+
+
+def sketch_slack(dims: int, p: int, crooked: float, one: float, other: float) -> float:
     """How far the product of two sketches may stay below that of vectors of these lengths.
 
     With u the roundoff of float32, E = BᵀB - I and |x₁| ≤ (1 + |E|)|x|, each of these is at most
     a share of |x||y|, and is met once or twice:
 
     |x₁ᵀE y₁|
-        |E|, measured.
+        |E|, the basis's crookedness.
     x₁ᵀBᵀy₂
         What Bᵀx misses when it is computed, (d + 2)·u·√p, and |E| again.
     |x₂|
@@ -89,9 +95,6 @@ def sketch_slack(basis: Vectors, one: float, other: float) -> float:
 
     √p is the basis's Frobenius norm, since rounding grows with absolute values.
     """
-    dims, p = basis.shape
-    exact = basis.astype(np.float64)
-    crooked = float(np.linalg.norm(exact.T @ exact - np.eye(p))) + 1e-12
     stray = (dims + 2) * UNIT_ROUNDOFF * np.sqrt(p) + crooked
     missed = (p + 4) * UNIT_ROUNDOFF * np.sqrt(p)
     share = (crooked + 2 * stray + 2 * missed) * 1.1

@@ -100,10 +100,8 @@ def _scaled_down(pictures: Any, plan: Transcode) -> Any:
     """Pictures of the encode's size in Rec.709."""
     video, into = plan.video, plan.full
     colour = {"out_color_matrix": "bt709", "out_range": "tv"}
-    if (
-        _colours(plan)["colorspace"] == UNSPECIFIED
-        and min(video.width, video.height) > STANDARD_LINES
-    ):
+    untagged = _colours(plan)["colorspace"] == UNSPECIFIED
+    if untagged and min(video.width, video.height) > STANDARD_LINES:
         colour["in_color_matrix"] = "bt709"  # ffmpeg alone would take it for Rec.601
     return pictures.filter("scale", into.width, into.height, flags=BICUBIC, **colour)
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from blake3 import blake3
+
 from copal.errors import StoreError, UnreadableMedia
 
 MOST_PIXELS = 100_000_000
@@ -112,13 +114,18 @@ def binary() -> Path:
 
 @lru_cache(maxsize=1)
 def version() -> str:
-    """The version that ffmpeg gives itself, such as ``9.0.2-static``; asked once per process."""
+    """The version that ffmpeg gives itself and a digest of its build: ``9.0.2-static-1f0c8a55``.
+
+    Two builds of one version may hold different coders, and then they make other bytes: so the
+    libraries and options that it names count too, and its size. Asked once per process.
+    """
     done = subprocess.run(
         [str(binary()), "-hide_banner", "-version"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True,
         env=_environment(),
     )  # fmt: skip
-    return done.stdout.split(maxsplit=3)[2]
+    build = blake3(f"{binary().stat().st_size}\n{done.stdout}".encode()).hexdigest(length=4)
+    return f"{done.stdout.split(maxsplit=3)[2]}-{build}"
 
 
 def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> Outcome:

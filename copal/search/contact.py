@@ -63,7 +63,7 @@ def contact_sheet(
     chosen = [asset for asset in project.select(titles) if asset.kind in kinds][:MOST_TITLES]
     pictures = _Pictures(project, sorted({*shown, *(asset.id for asset in chosen)}))
     cuts = [cut for answer in answers for cut in answer.cuts]
-    play = Previews(project, sorted(shown)) if previews else None
+    play = Previews.of(project, sorted(shown)) if previews else None
     sheet = Sheet(
         matches=[
             SheetMatch(

@@ -72,8 +72,8 @@ def encodes(clip: Path, folder: Path, turns: int) -> tuple[list[float], list[flo
 
     def encode() -> None:
         plan = planned()
-        bare = command.compile_command(clip, plan, *paths)
-        ffmpeg.run(command, name=clip.name, limits=plan.limits)
+        plain = command.compile_command(clip, plan, *paths)
+        ffmpeg.run(plain, name=clip.name, limits=plan.limits)
 
     def everything() -> Any:
         sandbox.inspect(clip)

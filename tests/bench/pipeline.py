@@ -38,7 +38,7 @@ def bare_commands(clips: list[Path], out: Path) -> list[list[str]]:
     import sys
 
     sys.path.insert(0, str(ROOT))
-    from copal.media import probe, transcode
+    from copal.media import command, probe, transcode
     from features.standard_encode import StandardEncode
 
     feature = StandardEncode()
@@ -49,7 +49,7 @@ def bare_commands(clips: list[Path], out: Path) -> list[list[str]]:
             long_side=feature.small_long_side, crf=feature.crf, threads=feature.threads,
         )  # fmt: skip
         names = (out / f"{clip.stem}{end}" for end in (".mp4", "-small.mp4", ".flac"))
-        commands.append(transcode.compile_command(clip, plan, *names))
+        commands.append(command.compile_command(clip, plan, *names))
     return commands
 
 

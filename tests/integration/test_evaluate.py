@@ -63,11 +63,13 @@ def test_a_shot_may_be_meant_by_a_frame_or_by_seconds(lake: Lake, tmp_path: Path
     """
     Frames count those of the encode, seconds its time; both mean the shot that holds them.
     """
-    rows = ("title_a,frame_a,title_b,seconds_b,label\n"
-            "Ash,0,Birch,0.959,1\nAsh,23,Birch,0.96,0\nAsh,24,Birch,1.92,1\nash,95,birch,3.8,0\n")  # fmt: skip
+    rows = [
+        "title_a,frame_a,title_b,seconds_b,label", "Ash,0,Birch,0.959,1", "Ash,23,Birch,0.96,0",
+        "Ash,24,Birch,1.92,1", "ash,95,birch,3.8,0",
+    ]  # fmt: skip
     from copal.search.labels import read_pairs
 
-    pairs = read_pairs(lake.project, written(tmp_path, rows))
+    pairs = read_pairs(lake.project, written(tmp_path, "\n".join(rows)))
     assert [(p.shot_a, p.shot_b) for p in pairs] == [(0, 1), (0, 1), (1, 2), (3, 3)]
     assert [p.line for p in pairs] == [2, 3, 4, 5]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,6 @@ from tests.media import footage
 ROOT = Path(__file__).parent.parent.parent
 BROKEN = {"invalid-bitstream"}
 """Titles whose file is refused by the encode: nothing in it can be decoded."""
-MEASURED = {"loudness", "loudness_range", "true_peak", "silence"}
-"""Notes that nearly every sound track has; they say how it is, not what is wrong."""
 
 
 @pytest.fixture(scope="module")
@@ -93,30 +91,6 @@ def test_status_tells_what_is_wrong_with_each_file(checkout: Repository, ran: Ra
     assert "refused      noise.mov: not media" in said
     again = checkout.copal("run", "--engine", "inline", code=1).out
     assert "Nothing to compute" in again
-
-
-def test_the_verdict_on_each_clip(lake: Lake, snapshot: Callable[[str, str], None]) -> None:
-    """
-    Frames, rate, sound and findings of every clip's encode are what they were.
-    """
-    rows = {row.pop("asset_id"): row for row in lake.rows("standard_encode").to_pylist()}
-    lines = []
-    for asset in sorted(lake.assets(), key=lambda each: each.name):
-        row = rows.get(asset.id)
-        if row is None:
-            lines.append(f"{asset.name}: {asset.kind}, no encode")
-            continue
-        rate = f"{row['rate_numerator']}/{row['rate_denominator']}"
-        sound = "sound" if row["audio_samples"] is not None else "silent"
-        size = f"{row['width']}x{row['height']}"
-        codes = ", ".join(
-            f"{each['code']} ({each['level']})"
-            for each in row["findings"]
-            if each["level"] != "note" or each["code"] not in MEASURED
-        )
-        lines.append(f"{asset.name}: {row['frame_count']} frames at {rate}, {size}, {sound}; "
-                     f"{codes or 'nothing found'}")  # fmt: skip
-    snapshot("footage_verdicts", "\n".join(lines))
 
 
 def test_a_bad_clip_disturbs_no_other(lake: Lake, tmp_path: Path) -> None:

@@ -74,10 +74,10 @@ def test_playlists_in_disguise_open_nothing(
     with pytest.raises(MediaError):
         sandbox.inspect(tmp_path / name)
     with pytest.raises(MediaError):  # and ffmpeg refuses it, were it ever asked
-        command = [str(ffmpeg.binary()), "-v", "error"]
+        asked = [str(ffmpeg.binary()), "-v", "error"]
         for option, value in ffmpeg.INPUT_OPTIONS.items():
-            command += [f"-{option}", value]
-        ffmpeg.run([*command, "-i", f"file:{tmp_path / name}", "-f", "null", "-"], name=name)
+            asked += [f"-{option}", value]
+        ffmpeg.run([*asked, "-i", f"file:{tmp_path / name}", "-f", "null", "-"], name=name)
     with pytest.raises(TimeoutError):
         server.accept()
 
@@ -268,7 +268,7 @@ def test_memory_has_a_limit(tmp_path: Path) -> None:
     """
     A decoder that wants more memory than it may have gives up, and its file is refused.
     """
-    command = command.compile_command(
+    wanted = command.compile_command(
         counted(),
         transcode.plan_transcode(
             sandbox.probe(counted()), "x", short_side=360, long_side=256, crf=20, threads=1
@@ -276,7 +276,7 @@ def test_memory_has_a_limit(tmp_path: Path) -> None:
         *(tmp_path / name for name in ("v.mp4", "s.mp4", "a.flac")),
     )
     with pytest.raises(UnreadableMedia, match=r"counted\.mp4: ffmpeg could not decode it"):
-        ffmpeg.run(command, name="counted.mp4", limits=ffmpeg.Limits(memory_bytes=300 << 20))
+        ffmpeg.run(wanted, name="counted.mp4", limits=ffmpeg.Limits(memory_bytes=300 << 20))
 
 
 def test_links_out_of_a_folder_are_told_and_not_followed(

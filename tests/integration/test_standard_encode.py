@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from copal.errors import MediaError, UnsupportedMedia
 from copal.fingerprint import AssetId, file_digest, rows_digest
 from copal.media import Source
 from features.standard_encode import StandardEncode
@@ -33,6 +33,43 @@ def test_same_file_same_bytes(tmp_path: Path) -> None:
         for name in ("video.mp4", "small.mp4", "audio.flac"):
             once, again = (tmp_path / f"{threads}{t}" / name for t in ("once", "again"))
             assert file_digest(once) == file_digest(again)
+
+
+def test_other_threads_or_another_ffmpeg_are_another_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What changes the bytes changes the recipe: threads, ffmpeg's version, and its build.
+    """
+    import sys
+
+    from copal.binding import bind, ingredients, tool_version
+    from copal.media import ffmpeg as tool
+    from copal.registry import FeatureName, load
+
+    root = Path(__file__).parents[2]
+    declared = load(root / "registry.yaml").features[FeatureName("standard_encode")]
+
+    def recipe(threads: int = 2) -> object:
+        tool.binary.cache_clear()
+        tool.version.cache_clear()
+        tool_version.cache_clear()
+        params = {**declared.params, "threads": threads}
+        return ingredients(bind(replace(declared, params=params), root))
+
+    pinned = recipe()
+    assert recipe() == pinned != recipe(threads=1)
+    made = [pinned]
+    for version, built in (("9.0.1", "a"), ("9.0.2", "a"), ("9.0.2", "b")):
+        other = tmp_path / "ffmpeg"
+        words = f"ffmpeg version {version} Copyright\\nbuilt with {built}"
+        other.write_text(f"#!{sys.executable}\nprint('{words}')\n")
+        other.chmod(0o755)
+        monkeypatch.setenv("COPAL_FFMPEG", str(other))
+        made.append(recipe())
+    monkeypatch.undo()
+    assert recipe() == pinned
+    assert all(a != b for i, a in enumerate(made) for b in made[:i])
 
 
 def test_rows_do_not_depend_on_the_run(tmp_path: Path) -> None:
@@ -102,47 +139,6 @@ def test_cuts_stay_where_they_are() -> None:
         means = [p.reshape(-1, 3).mean(axis=0) for p in video.frames(size=(16, 12))]
         changes = [i for i in range(1, 120) if abs(means[i] - means[i - 1]).max() > 20]
         assert changes == [20, 40, 60, 80, 100]
-
-
-def test_cover_pictures_are_not_video(tmp_path: Path) -> None:
-    """
-    A song with a cover is sound.
-    """
-    cover, song = tmp_path / "cover.png", tmp_path / "song.mp3"
-    ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
-    ffmpeg(
-        *("-f", "lavfi", "-i", "sine=d=1", "-i", cover, "-map", "0", "-map", "1"),
-        *("-c:v", "copy", "-disposition:v", "attached_pic", song),
-    )
-    with pytest.raises(UnsupportedMedia, match=r"no video stream \(found: 1 audio\)"):
-        _encode(song, tmp_path / "out")
-    with pytest.raises(UnsupportedMedia, match=r"cover\.png: a still picture"):
-        _encode(cover, tmp_path / "out")
-
-
-@pytest.mark.parametrize("disguise", ["film.mp4", "film.mkv", "film.ts"])
-def test_playlists_in_disguise_are_refused(disguise: str, tmp_path: Path) -> None:
-    """
-    A playlist named as a film opens no other file, whichever list it is.
-    """
-    (tmp_path / "secret.mp4").write_bytes(counted().read_bytes())
-    for text in (
-        "ffconcat version 1.0\nfile secret.mp4\n",
-        f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nfile://{tmp_path}/secret.mp4\n",
-    ):
-        (tmp_path / disguise).write_text(text)
-        with pytest.raises(MediaError):
-            _encode(tmp_path / disguise, tmp_path / "out")
-
-
-def test_names_that_ffmpeg_could_misread(tmp_path: Path) -> None:
-    """
-    Spaces, quotes, colons, percent signs, dashes and line breaks in a name are only a name.
-    """
-    for name in ("-i.mp4", "concat:a|b.mp4", "it's 50%d, [0:v];x=1.mp4", "a\nb.mp4", "é#.mp4"):
-        path = tmp_path / name
-        path.write_bytes(counted("one.mp4", frames=1).read_bytes())
-        assert _encode(path, tmp_path / "out")[0]["frame_count"] == 1
 
 
 def test_rotation_rate_and_interlacing_are_told(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from copal.sheet import (
     SheetMatch,
     SheetShot,
     SheetSide,
+    SheetStrip,
     SheetTitle,
     SheetWork,
     render,
@@ -232,6 +233,42 @@ def test_a_sheet_without_matches_says_why(sheet: Sheet) -> None:
 
     assert "No match cuts" in Page(render(empty)).words
     assert Page(render(empty)).all("script")
+
+
+def strip(name: str, *frames: int) -> SheetStrip:
+    return SheetStrip(picture(f"strip {name}"), frames, 384, 216, 12.0)
+
+
+def test_a_match_with_strips_plays(sheet: Sheet) -> None:
+    """
+    Strips carry the frames they show and how fast; a match with one on one side only is stills.
+    """
+    a = replace(side("Harbour", 0), strip=strip("a", 40, 42, 44))
+    b = replace(side("Night Train", 5), strip=strip("b", 90, 92))
+    played = Page(render(replace(sheet, matches=[match(a, b), match(a, side("Night Train", 6))])))
+
+    views = [t for t in played.all("span") if "data-frames" in t]
+    assert [(v["data-frames"], v["data-n"], v["data-rate"]) for v in views] == [
+        ("40 42 44", "3", "12.000"), ("90 92", "2", "12.000"),
+    ]  # fmt: skip
+    pairs = [t["class"] for t in played.all("button") if "aria-label" in t and "class" in t]
+    assert pairs == ["pair", "pair stills"]
+    assert "play the cut" in played.words
+    assert "see the cut" in Page(render(sheet)).words
+
+
+def test_reasons_and_scores_are_told(sheet: Sheet) -> None:
+    """
+    What the shots have in common, the score of each flavour of a mix, and how many are alike.
+    """
+    (one,) = sheet.matches
+    told = replace(one, reasons=["same <framing>", "both pan right"], alike=3,
+                   scores={"composition": 0.9, "motion": 0.25})  # fmt: skip
+    words = Page(render(replace(sheet, matches=[told]))).words
+
+    assert "same <framing> both pan right" in words
+    assert "composition 0.900 motion 0.250 + 3 alike" in words
+    assert "alike" not in Page(render(sheet)).words
 
 
 def test_what_is_no_webp_is_refused(sheet: Sheet) -> None:
