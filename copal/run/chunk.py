@@ -188,6 +188,7 @@ class _Chunk:
         """Many cells in one call; when it fails, halves are tried, down to the cell at fault."""
         started, cpu = time.monotonic(), _cpu_seconds()
         try:
+            self.inputs.read_ahead([cell.unit for cell, _ in batch])
             given = [self.inputs.arguments(cell.unit, None) for cell, _ in batch]
             made = self.bound.instance.compute_batch(given)
             if len(made) != len(batch):

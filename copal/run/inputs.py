@@ -17,7 +17,7 @@ from copal.graph import Recipe
 from copal.registry import FeatureName
 from copal.store.base import Store, StoredValue
 
-KEPT_VALUES = 512
+KEPT_VALUES = 1536
 """Values that pair features keep in memory between pairs."""
 
 
@@ -83,15 +83,24 @@ class Inputs:
         """The value of a need on one unit; the last few are kept in memory."""
         key = (need, unit)
         if key not in self.values:
-            table = self.worker.store.table(self.worker.recipes[need])
-            found = table.read([unit])
-            if unit not in found:
-                raise MissingValue(f"'{need}' has no value for {unit[:8]} any more.")
-            self.values[key] = found[unit]
-            while len(self.values) > KEPT_VALUES:
-                self.values.popitem(last=False)
+            self.read(need, [unit])
+        if key not in self.values:
+            raise MissingValue(f"'{need}' has no value for {unit[:8]} any more.")
         self.values.move_to_end(key)
         return self.values[key]
+
+    def read_ahead(self, units: Sequence[UnitId]) -> None:
+        """Read the needs of many units in one scan of each table."""
+        for need in set(self.bound.declaration.needs.values()):
+            wanted = {each for unit in units for each in self.need_units(need, unit)}
+            self.read(need, sorted(u for u in wanted if (need, u) not in self.values))
+
+    def read(self, need: FeatureName, units: Sequence[str]) -> None:
+        """Values into memory; the ones used longest ago make room."""
+        found = self.worker.store.table(self.worker.recipes[need]).read(units) if units else {}
+        self.values |= {(need, unit): value for unit, value in found.items()}
+        while len(self.values) > KEPT_VALUES:
+            self.values.popitem(last=False)
 
     def arguments(self, unit: UnitId, workspace: Path | None) -> dict[str, Any]:
         """What ``compute`` is called with, each need as its annotation asks for it."""
