@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench fuzz clean
 
 help:
 	@echo "make demo [MEDIA=folder]  set up, then go from films to match cuts (your own, or three small ones)"
 	@echo "make test                 set up, then run all tests"
 	@echo "make lint                 ruff and mypy --strict"
 	@echo "make bench                every benchmark, each with its table"
+	@echo "make fuzz [CASES=2000]    damaged media: every case stored or refused"
 	@echo "make clean                remove the environment and the demo"
 
 # The environment is made again when what it holds has changed. uv comes from PyPI and is quick;
@@ -25,7 +26,7 @@ demo: $(READY)
 	@$(BIN)/copal demo $(if $(MEDIA),--media "$(MEDIA)")
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -37,6 +38,9 @@ bench: $(READY)
 		case $$module in */__init__.py|*/_*.py) continue;; esac; \
 		echo "== $$module"; $(BIN)/python $$module || exit 1; \
 	done
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/media.py --cases $(or $(CASES),2000)
 
 clean:
 	rm -rf $(VENV) demo
