@@ -41,9 +41,9 @@ def test_demo_prints_what_the_readme_shows(demo_output):
     The README's first block is the real output of the demo, numbers of this machine aside.
     """
     told = [line for line in console("make demo") if "…" not in line]
-    printed = {shape(line).replace(" in 0 tasks.", ".") for line in demo_output}
+    printed = {shape(line).replace(" in 0 tasks0", "0") for line in demo_output}
     for line in told:
-        assert shape(line).replace(" in 0 tasks.", ".") in printed, line
+        assert shape(line).replace(" in 0 tasks0", "0") in printed, line
 
 
 def test_best_match_cuts_are_those_of_the_readme(demo_output):
@@ -66,6 +66,5 @@ def test_second_demo_computes_nothing(demo_output, capsys):
     sheet = next(line for line in demo_output if line.startswith("Contact sheet: "))
     out = Path(sheet.partition(": ")[2]).parent
     assert main(["--project", str(ROOT), "demo", "--engine", "inline", "--out", str(out)]) == 0
-    assert (
-        "Nothing to compute: 30 cells are stored. No flow was started." in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert re.search(r"Nothing to compute: [1-9]\d+ cells are stored. No flow was started.", said)

@@ -201,7 +201,7 @@ def processes() -> set[str]:
 
 def run(cases: int, *, first: int = 0, workers: int = 2, keep: Path | None = None) -> Tally:
     """Run cases ``first`` to ``first + cases``."""
-    tally = Tally()
+    tally, before = Tally(), processes()
     with tempfile.TemporaryDirectory(prefix="copal-fuzz-") as name:
         folder = Path(name)
         (folder / "seeds").mkdir()
@@ -236,7 +236,7 @@ def run(cases: int, *, first: int = 0, workers: int = 2, keep: Path | None = Non
                 list(pool.map(one, range(first, first + cases)))
         finally:
             tempfile.tempdir = usual
-        tally.faults += [f"left running: {each}" for each in processes()]
+        tally.faults += [f"left running: {each}" for each in processes() - before]
         left = [each for part in ("work", "temporary") for each in (folder / part).iterdir()]
         tally.faults += [f"left behind: {each}" for each in left]
     return tally
