@@ -14,8 +14,8 @@ help:
 	@echo "make fuzz [CASES=2000]    damaged media: every case stored or refused"
 	@echo "make clean                remove the environment and the demo"
 
-# The environment is made again when what it holds has changed. uv comes from PyPI and is quick;
-# the versions are those of constraints.txt.
+# The environment is made again when what it holds has changed. uv is installed first, since it is
+# quick; the versions are those of constraints.txt.
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

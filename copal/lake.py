@@ -36,7 +36,7 @@ class Lake:
     """The media of a project and everything that is known of it.
 
     >>> lake = copal.open()
-    >>> lake.rows("shots", titles=["Harbour"]).to_pandas()
+    >>> lake.rows("shots", titles=["Harbour"])
     """
 
     def __init__(self, project: Project) -> None:

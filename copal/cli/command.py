@@ -143,9 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _complain(str(exc))
         return REQUEST_WRONG if isinstance(exc, RegistryError | RequestError) else CELL_FAILED
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has seen enough
-        return DONE
+    except OSError as exc:
+        if isinstance(exc, BrokenPipeError):
+            sys.stderr.close()  # whoever read our output has seen enough
+            return DONE
+        if "--debug" in arguments:
+            traceback.print_exc()
+        _complain(f"{exc.filename}: {exc.strerror}." if exc.filename else str(exc))
+        return REQUEST_WRONG
     return code if isinstance(code, int) else DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,21 @@ def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: in
 
 def _lake(settings: Settings, out: Path) -> Any:
     """The lake of the registry at hand, or of a repository made here; its store is the demo's."""
-    from copal.errors import RegistryError
     from copal.lake import open as open_lake
+    from copal.project import REGISTRY_FILE
 
     store = settings.store or str((out / "store").resolve())
     out.mkdir(parents=True, exist_ok=True)
-    try:
+    named = settings.project or os.environ.get("COPAL_PROJECT")
+    here = Path.cwd()
+    if named or any((folder / REGISTRY_FILE).exists() for folder in (here, *here.parents)):
         return open_lake(settings.project, store=store)
-    except RegistryError as exc:
-        if "no such file" not in str(exc) or settings.project is not None:
-            raise
     from copal.setup import make_repository
 
-    make_repository(out / "repository", everything=True)
-    return open_lake(out / "repository", store=store)
+    made = out / "repository"
+    if not (made / REGISTRY_FILE).exists():
+        make_repository(made, everything=True)
+    return open_lake(made, store=store)
 
 
 def _answers(lake: Any, top: int) -> list[Any]:

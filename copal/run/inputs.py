@@ -41,6 +41,8 @@ class Inputs:
         self.bound = worker.bound[feature]
         self.recipe = worker.recipes[feature]
         self.values: OrderedDict[tuple[str, str], StoredValue] = OrderedDict()
+        self.wanted: set[tuple[FeatureName, str]] = set()
+        """What the batch at hand needs, however much it is: never dropped before it is used."""
 
     def need_units(self, need: FeatureName, unit: UnitId) -> tuple[str, ...]:
         """The units of a need that a unit of this feature takes: two for a pair of assets."""
@@ -91,16 +93,21 @@ class Inputs:
 
     def read_ahead(self, units: Sequence[UnitId]) -> None:
         """Read the needs of many units in one scan of each table."""
-        for need in set(self.bound.declaration.needs.values()):
-            wanted = {each for unit in units for each in self.need_units(need, unit)}
-            self.read(need, sorted(u for u in wanted if (need, u) not in self.values))
+        needs = set(self.bound.declaration.needs.values())
+        self.wanted = {
+            (need, each) for need in needs for unit in units for each in self.need_units(need, unit)
+        }
+        for need in needs:
+            absent = {u for n, u in self.wanted if n == need and (n, u) not in self.values}
+            self.read(need, sorted(absent))
 
     def read(self, need: FeatureName, units: Sequence[str]) -> None:
-        """Values into memory; the ones used longest ago make room."""
+        """Values into memory; those used longest ago make room, but for what is wanted now."""
         found = self.worker.store.table(self.worker.recipes[need]).read(units) if units else {}
         self.values |= {(need, unit): value for unit, value in found.items()}
-        while len(self.values) > KEPT_VALUES:
-            self.values.popitem(last=False)
+        spare = [key for key in self.values if key not in self.wanted]
+        for key in spare[: max(0, len(self.values) - KEPT_VALUES)]:
+            del self.values[key]
 
     def arguments(self, unit: UnitId, workspace: Path | None) -> dict[str, Any]:
         """What ``compute`` is called with, each need as its annotation asks for it."""

@@ -39,7 +39,7 @@ class RunReport:
 
     @property
     def computed(self) -> int:
-        """Cells whose ``compute`` ran and whose value was kept."""
+        """Cells whose ``compute`` ran to its end, those that another run published first too."""
         return self.count("stored", "empty")
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -183,18 +184,15 @@ def is_in(column: str, values: Sequence[str]) -> str:
 
 
 def _says_absent(exc: Exception) -> bool:
-    text = str(exc)
-    return (
-        "was not found" in text or "not found" in text.lower() or isinstance(exc, FileNotFoundError)
-    )
+    return bool(re.match(r"Dataset at path .* was not found", str(exc)))
 
 
 @contextmanager
 def _plain_errors(uri: str) -> Iterator[None]:
-    """Lance's errors about the disk, in our words; all others pass."""
+    """Lance's errors about the disk and the network, in our words; all others pass."""
     try:
         yield
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
         text = str(exc)
         for sign in ("No space left", "os error 28", "os error 122", "File too large",
                      "Read-only file system", "Permission denied"):  # fmt: skip
@@ -203,4 +201,7 @@ def _plain_errors(uri: str) -> Iterator[None]:
                     f"{Path(uri).name if '://' not in uri else uri}: {sign.lower()}. "
                     "Nothing of this value was published; make room and run again."
                 ) from exc
+        if "Generic S3 error" in text or "HTTP error" in text or "dns error" in text:
+            reason = text.removeprefix("LanceError(IO): ").partition(", /")[0]
+            raise StoreUnavailable(f"{uri}: cannot be reached: {reason}") from exc
         raise

@@ -22,3 +22,10 @@ def test_every_command_of_the_readme_exists():
     """
     told = set(re.findall(r"(?:\$ |`)copal (?:--\S+ )*([a-z]+)", README))
     assert told - {"init"} <= set(copal.list_commands(None)) and told
+
+
+def test_nothing_is_left_to_fill_in():
+    """
+    The README has no marks for what was to be put in later.
+    """
+    assert "@@" not in README

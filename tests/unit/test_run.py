@@ -23,9 +23,10 @@ from copal.errors import (
     WriteConflict,
 )
 from copal.feature import Output, Pair, Value
+from copal.fingerprint import pair_unit
 from copal.graph import Graph, Ingredients
 from copal.plan import Cell, Reason
-from copal.run import Tally, Worker, check_rows, compute_cells
+from copal.run import Tally, Worker, check_rows, compute_cells, inputs
 from copal.run import chunk as run
 from copal.store import MemoryStore
 from copal.store.memory import MemoryTable
@@ -406,6 +407,34 @@ class Batched(Words):
 def many(house: House, count: int) -> None:
     house.assets = {f"{n:04d}": asset_of(f"{n:04d}", kind="text") for n in range(count)}
     house.scripts = {name: f"the {name}" for name in house.assets}
+
+
+@dataclass(frozen=True)
+class BatchedShared(Shared):
+    """Shared words of many pairs in one call."""
+
+    def compute_batch(self, units: list[dict[str, Any]]) -> list[pa.Table]:
+        sides = {id(side) for each in units for side in (each["words"].left, each["words"].right)}
+        assert len(sides) == 12, "each asset's rows are one object in all its pairs"
+        return [self.compute(**each) for each in units]
+
+
+def test_a_batch_larger_than_the_memory_is_read_once(house, monkeypatch):
+    """
+    What a batch of pairs needs is read in one scan and kept until it is used, however much it is.
+    """
+    many(house, 12)
+    house.compute("words")
+    house.features["shared"] = BatchedShared()
+    monkeypatch.setattr(inputs, "KEPT_VALUES", 4)
+    table, reads = house.table("words"), []
+    plain = type(table).read
+    monkeypatch.setattr(
+        type(table), "read", lambda self, units: reads.append(len(units)) or plain(self, units)
+    )
+    units = [pair_unit(a, b) for a in house.assets for b in house.assets if a <= b]
+    assert house.compute("shared", *units).outcomes == {"stored": 78}
+    assert [count for count in reads if count] == [12]
 
 
 def test_a_batch_gives_what_one_by_one_gives(house):
