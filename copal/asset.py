@@ -73,7 +73,7 @@ class Place:
 def title_id(name: str) -> TitleId:
     """A title's name made safe for commands: ``Heist: S01E02`` → ``heist-s01e02``.
 
-    Letters of any script stay, vowel signs too, so that no two titles fall together.
+    Letters of any script stay, vowel signs too, so that no two alphabets fall together.
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     kept = (c if c == "_" or unicodedata.category(c)[0] in "LMN" else "-" for c in folded)

@@ -182,7 +182,7 @@ def plan(
         parts[name] = _plan_feature(
             declaration,
             recipe,
-            _units(declaration, graph.kinds(name), assets),
+            units_of(declaration, graph.kinds(name), assets),
             held.get(name, Held()),
             parts,
             forced=name in forced,
@@ -255,9 +255,10 @@ def _plan_feature(
     )
 
 
-def _units(
+def units_of(
     declaration: Declaration, kinds: frozenset[str], assets: Collection[Asset]
 ) -> list[UnitId]:
+    """The units that a feature has among assets, in order; ``kinds`` are those it applies to."""
     fitting = sorted((asset for asset in assets if asset.kind in kinds), key=lambda asset: asset.id)
     if declaration.unit == "asset":
         return [UnitId(asset.id) for asset in fitting]

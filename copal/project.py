@@ -122,7 +122,7 @@ class Project:
         by_title = [asset for asset in assets if asset.title == wanted]
         if by_title:
             return by_title
-        known = {title.id for title in self.titles.values() if title.name == name}
+        known = {title.id for title in self.titles.values() if title_id(title.name) == wanted}
         by_name = [asset for asset in assets if asset.title in known]
         if by_name:
             return by_name

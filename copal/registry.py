@@ -167,7 +167,7 @@ class _Reader:
             project=project,
             store=self.text(top["store"], "store") if "store" in top else ".copal",
             features=MappingProxyType(features),
-            schedule=self.text(top["schedule"], "schedule") if "schedule" in top else None,
+            schedule=self.cron(top["schedule"]) if "schedule" in top else None,
             where=self.where,
         )
 
@@ -245,6 +245,16 @@ class _Reader:
                     f"'{declaration.name}' covers one asset but needs '{need}' ('{argument}'), "
                     "which covers pairs.",
                 )
+
+    def cron(self, node: yaml.Node) -> str:
+        line = self.text(node, "schedule")
+        fields = line.split()
+        if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\dA-Z*?/,#-]+", f) for f in fields):
+            raise self.fail(
+                node, f"schedule '{line}' is no cron line: five fields, or six with the year, "
+                'such as "0 3 * * ? *".',
+            )  # fmt: skip
+        return line
 
     def kinds(self, node: yaml.Node, name: str) -> tuple[str, ...]:
         given = self.plain(node)

@@ -79,8 +79,6 @@ class SheetShot:
     """WebP of the shot's middle frame."""
     duplicate_of: int | None = None
     """Index of the earlier shot that this one repeats; None for a shot of its own."""
-    transition: bool = False
-    """Whether this range is a gradual change between two shots, no shot of its own."""
 
 
 @dataclass(frozen=True, slots=True)

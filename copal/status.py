@@ -83,10 +83,16 @@ def status(project: Project, titles: Sequence[str] = ()) -> Status:
 
 
 def _computable(project: Project) -> tuple[list[FeatureName], dict[FeatureName, str]]:
-    """Features that have a recipe here, and why the others have none."""
+    """Features that have a recipe here, and why the others have none.
+
+    One that is computed only when named counts once something of it was stored.
+    """
     ready: list[FeatureName] = []
     notes: dict[FeatureName, str] = {}
+    default = set(project.graph.targets())
     for name in project.graph.order:
+        if name not in default and not project.store.recipes(name):
+            continue
         needs = project.graph.declaration(name).needs.values()
         stuck = next((need for need in needs if need in notes), None)
         if stuck is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from copal.errors import MissingWeights
@@ -84,9 +85,13 @@ def _from_s3(uri: str, folder: Path) -> Path:
         path: Path = folder / f"{tag}-{key.rpartition('/')[2]}"
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part")
-            client.download_file(bucket, key, str(part))
-            part.replace(path)
+            # Who fetches it at the same time has a part of his own; the last one's stays.
+            part = folder / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
+            try:
+                client.download_file(bucket, key, str(part))
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
     except (BotoCoreError, ClientError) as exc:
         raise MissingWeights(
             f"the weights {uri} cannot be fetched: {exc}. To put them there: aws s3 cp FILE {uri}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -73,11 +73,14 @@ def _add(
     words: TitleWords,
 ) -> Iterator[Arrival]:
     project.store.introduce()
-    known = _Known(project)
+    told = {
+        found.locator: (words.over(spoken[found.folder].get(found.name, TitleWords())), found.name)
+        for found in files
+    }
+    known = _Known(project, told)
     try:
         for found in files:
-            said = words.over(spoken[found.folder].get(found.name, TitleWords()))
-            arrival = known.arrive(found, said)
+            arrival = known.arrive(found, told[found.locator][0])
             log.info(
                 "arrival.decided",
                 locator=arrival.locator,
@@ -93,7 +96,9 @@ def _add(
 class _Known:
     """What the catalogue holds, kept up to date while files arrive."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, told: Mapping[str, tuple[TitleWords, str]]) -> None:
+        self.told = told
+        """Locator of each file that arrives → what is said of it, and its name."""
         self.catalog = project.catalog
         self.assets = {asset.id: asset for asset in self.catalog.assets(technical=True)}
         self.titles = {title.id: title for title in self.catalog.titles()}
@@ -119,12 +124,17 @@ class _Known:
             return self.refuse(locator, size, "", str(exc))
         except MediaError as exc:
             return self.refuse(locator, size, stamp, str(exc))
-        place = Place(locator, asset.id, size, stamp)
-        decision = self.decide(before, asset.id)
-        gone = self.vanished(asset.id) if decision == "known" else []
         known = self.assets.get(asset.id)
         if known is not None and not said.said:
             asset, title = known, self.titles[known.title]
+        else:
+            try:
+                title = self.settle(asset.id, said, found.name)
+            except RequestError as exc:
+                return self.refuse(locator, size, stamp, str(exc))
+        place = Place(locator, asset.id, size, stamp)
+        decision = self.decide(before, asset.id)
+        gone = self.vanished(asset.id) if decision == "known" else []
         self.keep(asset, title, place)
         if gone:
             decision = "moved"
@@ -162,12 +172,53 @@ class _Known:
 
     def again(self, before: Place, asset: Asset, name: str, said: TitleWords) -> Arrival:
         """A place whose bytes look as they did: only what people say of it may have changed."""
-        title = said.about(PurePosixPath(name)) if said.said else self.titles[asset.title]
+        try:
+            title = self.settle(asset.id, said, name) if said.said else self.titles[asset.title]
+        except RequestError as exc:  # the place, and the title it had, stay as they are
+            return Arrival(before.locator, "refused", asset, self.titles[asset.title], str(exc))
         if title == self.titles.get(asset.title):
             return Arrival(before.locator, "unchanged", asset, title)
         asset = replace(asset, title=title.id, show=title.show)
         self.keep(asset, title, before)
         return Arrival(before.locator, "retitled", asset, title)
+
+    def settle(self, asset: AssetId, said: TitleWords, name: str) -> Title:
+        """The title of an asset by what is said of it: its own, or one it shares with others.
+
+        Raises
+        ------
+        RequestError
+            Another title, of another asset, has its id.
+        """
+        path = PurePosixPath(name)
+        title = said.about(path)
+        there = self.titles.get(title.id)
+        others = [a for a in self.assets.values() if a.title == title.id and a.id != asset]
+        if there is None or there == title or not others:
+            return title
+        named = there.name not in {PurePosixPath(other.name).stem for other in others}
+        if said.differ(there, path, named=named):
+            for other in others:
+                if not self.follows(other, said, path):
+                    raise RequestError(
+                        f"{name}: its title {_told(title)} would have the id '{title.id}' of "
+                        f"{_told(there)} ({other.name}). Give one of them another title or show "
+                        "in titles.yaml."
+                    )
+        return said.joined(there, path)
+
+    def follows(self, other: Asset, said: TitleWords, path: PurePosixPath) -> bool:
+        """Whether another asset arrives too, and leaves the title or shares it by what is said."""
+        title = said.about(path)
+        for place in self.places.values():
+            if place.asset == other.id and place.locator in self.told:
+                words, name = self.told[place.locator]
+                theirs = words.about(PurePosixPath(name))
+                if words.said and (
+                    theirs.id != title.id or not said.differ(theirs, path, named=bool(words.title))
+                ):
+                    return True
+        return False
 
     def refuse(self, locator: str, size: int, stamp: str, error: str) -> Arrival:
         place = Place(locator, None, size, stamp, error)
@@ -210,6 +261,13 @@ def _is_there(locator: str) -> bool:
     except StoreUnavailable:
         return True
     return True
+
+
+def _told(title: Title) -> str:
+    """A title with all that is known of it."""
+    words = [f"{key} {value}" for key in ("show", "season", "episode", "year")
+             if (value := getattr(title, key)) is not None]  # fmt: skip
+    return f"'{title.name}' ({', '.join([title.kind, *words])})"
 
 
 def _note(asset: Asset) -> str:

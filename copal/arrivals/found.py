@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from copal.arrivals.titles import FILE_NAME, TitleWords, parse_titles, read_titles
 from copal.errors import MissingValue, RequestError
 from copal.objects import Cache, FileLocator, S3Locator, parse_locator
-from copal.objects.s3 import head, listed
+from copal.objects.s3 import RefusedKey, head, listed
 
 _VIDEO = "3g2 3gp avi m2ts m4v mj2 mkv mov mp4 mpeg mpg mts mxf ts webm"
 _SOUND = "aac ac3 flac m4a mka mp3 oga ogg opus wav"
@@ -20,6 +21,9 @@ _PICTURE = "jpeg jpg png tif tiff webp"
 _TEXT = "ass dfxp srt ssa ttml vtt"
 MEDIA_SUFFIXES = frozenset(f".{each}" for each in f"{_VIDEO} {_SOUND} {_PICTURE} {_TEXT}".split())
 """Files of a folder that are looked at. A file that is named itself is always looked at."""
+
+LEADS_OUT = "a link that leads out of the folder; to add what it leads to, name the link itself"
+LEADS_NOWHERE = "a link that leads back to itself; remove it, or let it lead to a file"
 
 
 class Found(Protocol):
@@ -66,8 +70,8 @@ class FoundFile:
 
     @property
     def name(self) -> str:
-        """Its name without folders."""
-        return self.path.name
+        """Its name without folders; bytes of it that are no UTF-8 show as U+FFFD."""
+        return _readable(self.path.name)
 
     @property
     def folder(self) -> str:
@@ -90,9 +94,10 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class FoundLink:
-    """A symbolic link that leads out of the folder it was found in. It is told, not followed."""
+    """A symbolic link out of the folder it was found in, or in a circle: told, not followed."""
 
     path: Path
+    why: str = LEADS_OUT
 
     @property
     def locator(self) -> str:
@@ -101,8 +106,8 @@ class FoundLink:
 
     @property
     def name(self) -> str:
-        """Its name without folders."""
-        return self.path.name
+        """Its name without folders; bytes of it that are no UTF-8 show as U+FFFD."""
+        return _readable(self.path.name)
 
     @property
     def folder(self) -> str:
@@ -111,8 +116,7 @@ class FoundLink:
 
     def look(self) -> tuple[int, str]:
         """Refuse."""
-        words = "a link that leads out of the folder; to add what it leads to, name the link itself"
-        raise OSError(errno.EPERM, words)
+        raise OSError(errno.EPERM, self.why)
 
     def fetched(self, stamp: str) -> AbstractContextManager[Path]:
         """Refuse."""
@@ -166,6 +170,41 @@ class FoundObject:
             return {}
 
 
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """An object whose key cannot be a locator. It is told, not opened."""
+
+    key: RefusedKey
+
+    @property
+    def locator(self) -> str:
+        """What its locator would be, with control characters as escapes."""
+        return f"s3://{self.key.bucket}/{self.key.shown}"
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        return self.key.shown.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        """A folder of its own: what lies beside it cannot be asked for."""
+        return self.locator
+
+    def look(self) -> tuple[int, str]:
+        """Refuse."""
+        raise OSError(errno.EINVAL, self.key.why.rstrip("."))
+
+    def fetched(self, stamp: str) -> AbstractContextManager[Path]:
+        """Refuse."""
+        self.look()
+        raise AssertionError
+
+    def titles(self) -> dict[str, TitleWords]:
+        """None."""
+        return {}
+
+
 def find(places: Iterable[Path | str]) -> Iterator[Found]:
     """Files named by path or locator, and the media files of folders.
 
@@ -196,7 +235,13 @@ def _files(path: Path) -> Iterator[FoundFile | FoundLink]:
             if any(part.startswith(".") for part in each.relative_to(path).parts):
                 continue
             wanted = each.suffix.lower() in MEDIA_SUFFIXES and each.is_file()
-            if each.is_symlink() and not each.resolve().is_relative_to(root):
+            try:
+                inside = not each.is_symlink() or each.resolve().is_relative_to(root)
+            except (OSError, RuntimeError):  # Python below 3.13 calls a circle a RuntimeError
+                if each.suffix.lower() in MEDIA_SUFFIXES:
+                    found.append(FoundLink(each, LEADS_NOWHERE))
+                continue
+            if not inside:
                 if wanted or each.is_dir():
                     found.append(FoundLink(each))
             elif wanted:
@@ -210,7 +255,7 @@ def _files(path: Path) -> Iterator[FoundFile | FoundLink]:
         raise RequestError(f"{path}: no such file or folder.")
 
 
-def _objects(place: S3Locator) -> Iterator[FoundObject]:
+def _objects(place: S3Locator) -> Iterator[FoundObject | FoundKey]:
     if place.key and not place.key.endswith("/"):
         try:
             state = head(place)
@@ -221,10 +266,12 @@ def _objects(place: S3Locator) -> Iterator[FoundObject]:
             return
     try:
         found = [
-            FoundObject(each.locator, each.etag, each.size_bytes)
+            FoundKey(each)
+            if isinstance(each, RefusedKey)
+            else FoundObject(each.locator, each.etag, each.size_bytes)
             for each in listed(place)
-            if each.locator.suffix.lower() in MEDIA_SUFFIXES
-            and not _hidden(each.locator.key[len(place.key) :])
+            if PurePosixPath(each.key).suffix.lower() in MEDIA_SUFFIXES
+            and not _hidden(each.key[len(place.key) :])
         ]
     except MissingValue as exc:
         raise RequestError(str(exc)) from exc
@@ -234,4 +281,9 @@ def _objects(place: S3Locator) -> Iterator[FoundObject]:
 
 
 def _hidden(rest: str) -> bool:
-    return any(part.startswith(".") for part in rest.split("/"))
+    return any(part.startswith(".") and part not in (".", "..") for part in rest.split("/"))
+
+
+def _readable(name: str) -> str:
+    """A file's name as text that can be stored and shown, whatever its bytes are."""
+    return os.fsencode(name).decode(errors="replace")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -47,9 +49,52 @@ class TitleWords:
         name = self.title or path.stem
         kind = self.kind or ("episode" if self.show else "film")
         return Title(
-            id=title_id(name), name=name, kind=kind, show=self.show,
+            id=title_id(" ".join(self._within_show(name))), name=name, kind=kind, show=self.show,
             season=self.season, episode=self.episode, year=self.year,
         )  # fmt: skip
+
+    def _within_show(self, name: str) -> list[str]:
+        """The words of an id: a title's name, after its show and number where it has a show."""
+        if not self.show:
+            return [name]
+        season = "" if self.season is None else f"s{self.season:02d}"
+        episode = "" if self.episode is None else f"e{self.episode:02d}"
+        return [self.show, season + episode, name]
+
+    def joined(self, there: Title, path: PurePath) -> Title:
+        """The title of one more file of a title; what is not said of this file stays."""
+        mine = self.about(path)
+        return replace(
+            mine,
+            name=mine.name if self.title else there.name,
+            kind=mine.kind if self.kind or self.show else there.kind,
+            season=there.season if self.season is None else self.season,
+            episode=there.episode if self.episode is None else self.episode,
+            year=there.year if self.year is None else self.year,
+        )
+
+    def differ(self, there: Title, path: PurePath, *, named: bool) -> bool:
+        """Whether these words mean another title than the one that has their id.
+
+        Parameters
+        ----------
+        named
+            Whether a person named the title that is there. A title that is a file's name is the
+            same as one that a person spelled with other signs.
+        """
+        mine = self.about(path)
+        if mine.show != there.show or (self.kind and self.kind != there.kind):
+            return True
+        for key in ("season", "episode", "year"):
+            one, other = getattr(mine, key), getattr(there, key)
+            if one is not None and other is not None and one != other:
+                return True
+        return bool(self.title) == named and _spelled(mine.name) != _spelled(there.name)
+
+
+def _spelled(name: str) -> str:
+    """A name without what people write in many ways: case, and what separates words."""
+    return re.sub(r"[\s._-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 def read_titles(folder: Path) -> dict[str, TitleWords]:

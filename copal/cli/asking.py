@@ -82,7 +82,9 @@ def why(settings: Settings, asset: str, feature: str, other: str | None, as_json
 @click.argument("feature")
 @options.titles
 @click.option("--version", type=int, metavar="N", help="Read an older version's newest recipe.")
-@click.option("--limit", type=int, metavar="N", help="Print at most this many rows.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Print at most this many rows."
+)
 @options.as_json
 @click.pass_obj
 def show(

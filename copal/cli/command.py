@@ -83,7 +83,8 @@ def copal(ctx: click.Context, project: Path | None, store: str | None, debug: bo
       copal run                       compute it
       copal status                    how things stand
 
-    Exit codes: 0 done, 1 some cell failed, 2 the request or the registry is wrong.
+    Exit codes: 0 done, 1 some cell failed or some file was refused, 2 the request or the registry
+    is wrong.
     """
     ctx.obj = Settings(project, store, debug)
     _quiet_logs(debug)

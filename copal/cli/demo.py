@@ -10,6 +10,7 @@ import click
 
 from copal.cli.command import CELL_FAILED, DONE, Settings
 from copal.cli.tables import say
+from copal.errors import RequestError
 
 SHEET = "match-cuts.html"
 
@@ -36,12 +37,14 @@ SHEET = "match-cuts.html"
 def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: int) -> int:
     """Show the whole job: films in, match cuts out, on three small films or your own.
 
-    A second time computes nothing.
+    A second time computes nothing. Your own files have a store of their own, in OUT/yours.
     """
     from copal.cli.doing import _hearing, print_plan, print_report
     from copal.cli.matching import print_cuts
     from copal.cli.progress import following
 
+    if media is not None:
+        out = out / "yours"
     lake = _lake(settings, out)
     if media is None:
         from copal.demo import make_catalogue
@@ -49,15 +52,18 @@ def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: in
         media = out / "films"
         say(f"Films: {media}")
         make_catalogue(media)
-    refused = 0
+    titles = []
     for arrival in lake.add([media]):
+        if arrival.asset is not None:
+            titles.append(arrival.asset.id)
         if arrival.decision == "refused":
-            refused += 1
             say(f"refused    {arrival.note}")
         elif arrival.decision != "unchanged":
             assert arrival.asset is not None and arrival.title is not None
             say(f"{arrival.decision:<9}  {arrival.asset.short}  {arrival.title.name}")
-    found = lake.plan()
+    if not titles:
+        raise RequestError(f"{media}: no file of it could be brought in.")
+    found = lake.plan(titles=titles)
     print_plan(found)
     if found.cells:
         with following(found) as listen, _hearing(engine, listen, settings.debug):
@@ -66,13 +72,13 @@ def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: in
         report = lake.do(found)
     print_report(found, report)
     say()
-    answers = _answers(lake, top)
+    answers = _answers(lake, titles, top)
     print_cuts(answers[0])
     say()
     sheet = out / SHEET
-    sheet.write_text(_sheet(lake, answers, found, report), encoding="utf-8")
+    sheet.write_text(_sheet(lake, titles, answers, found, report), encoding="utf-8")
     say(f"Contact sheet: {sheet.resolve()}")
-    return CELL_FAILED if report.failed or found.quarantined or refused else DONE
+    return CELL_FAILED if report.failed else DONE
 
 
 def _lake(settings: Settings, out: Path) -> Any:
@@ -94,18 +100,18 @@ def _lake(settings: Settings, out: Path) -> Any:
     return open_lake(made, store=store)
 
 
-def _answers(lake: Any, top: int) -> list[Any]:
+def _answers(lake: Any, titles: list[str], top: int) -> list[Any]:
     from copal.search.question import PREFIX, flavours
 
     default = lake.project.graph.targets()
     return [
-        lake.match(flavour=flavour, top=top)
+        lake.match(titles, flavour=flavour, top=top)
         for flavour in flavours(lake.project)
         if PREFIX + flavour in default
     ]
 
 
-def _sheet(lake: Any, answers: list[Any], found: Any, report: Any) -> str:
+def _sheet(lake: Any, titles: list[str], answers: list[Any], found: Any, report: Any) -> str:
     from copal.search.contact import contact_sheet
 
-    return str(contact_sheet(lake.project, (), answers, found, report))
+    return str(contact_sheet(lake.project, titles, answers, found, report))

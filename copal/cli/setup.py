@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -24,7 +25,8 @@ def init(folder: Path, everything: bool) -> int:
     made = make_repository(folder, everything=everything)
     for path in made:
         say(f"wrote {path}")
-    say(f"Next: cd {folder} && copal check && copal add YOUR_MEDIA && copal run")
+    go = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    say(f"Next: {go}copal check && copal add YOUR_MEDIA && copal run")
     return DONE
 
 

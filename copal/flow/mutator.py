@@ -10,9 +10,6 @@ from metaflow import FlowMutator  # type: ignore[attr-defined]  # exported lazil
 from copal.errors import RegistryError
 from copal.flow.steps import PART
 
-TARGET = "COPAL_FLOW_TARGET"
-"""``local`` (the default), ``argo`` or ``step-functions``: what the flow is compiled for."""
-
 
 class from_registry(FlowMutator):  # noqa: N801  # read as a decorator
     """Decorate the steps of the flow as ``registry.yaml`` declares them."""
@@ -61,8 +58,3 @@ class from_registry(FlowMutator):  # noqa: N801  # read as a decorator
             step.add_decorator(
                 "catch", deco_kwargs={"var": f"{name}_crash", "print_exception": True}
             )
-
-
-def target() -> str:
-    """What the flow is compiled for."""
-    return os.environ.get(TARGET, "local")

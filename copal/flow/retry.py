@@ -13,7 +13,8 @@ from copal.store import Attempt
 
 def release(project: Project, features: Sequence[str] = (), titles: Sequence[str] = ()) -> int:
     """Forget the failures of features (all) on titles (all); says how many cells there were."""
-    names = [project.graph.declaration(name).name for name in features] or project.graph.order
+    asked = [project.graph.declaration(name).name for name in features]
+    names = [name for name in asked or project.graph.order if project.store.recipes(name)]
     chosen = {asset.id for asset in project.select(titles)}
     count = 0
     for name in names:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from copal.errors import MediaError
 from copal.media.essence import inspect
 from copal.media.probe import probe
-from copal.media.sandbox import LARGEST_REPLY
+from copal.media.sandbox import ERRORS, LARGEST_REPLY
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -62,17 +62,18 @@ def main() -> None:
                 return
             pending += block
         line, _, pending = pending.partition(b"\n")
-        reply = _answer(json.loads(line))
+        reply = _answer(json.loads(line), replies)
         _write(replies, reply + b"\n")
 
 
-def _answer(request: dict[str, Any]) -> bytes:
+def _answer(request: dict[str, Any], replies: int) -> bytes:
     """The reply of a reader, or how it ended without one."""
     source, sink = os.pipe()
     server = os.getpid()
     reader = os.fork()
     if not reader:
         os.close(source)
+        os.close(replies)  # a reader speaks to the server alone
         _be_reader(request, sink, server)
     os.close(sink)
     try:
@@ -86,9 +87,24 @@ def _answer(request: dict[str, Any]) -> bytes:
         return _ended("timeout")
     if status < 0:
         return _ended(signal.Signals(-status).name)
-    if status or not reply or len(reply) > LARGEST_REPLY:
+    if status or not _is_reply(reply):
         return _ended(f"exit code {status}" if status else "no reply")
     return reply
+
+
+def _is_reply(said: bytes) -> bool:
+    """Whether it is one reply; a reader that a file took over may say anything."""
+    if not said or len(said) > LARGEST_REPLY or b"\n" in said:
+        return False
+    try:
+        reply = json.loads(said)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(reply, dict):
+        return False
+    if "error" in reply:
+        return reply["error"] in list(ERRORS) and isinstance(reply.get("message"), str)
+    return "done" in reply or isinstance(reply.get("ended"), str)
 
 
 def _receive(source: int, reader: int, deadline: float) -> bytes | None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _XML = "{http://www.w3.org/XML/1998/namespace}"
 _CLOCK = re.compile(r"(\d+):(\d{2}):(\d{2}(?:\.\d+)?)(?::(\d+(?:\.\d+)?))?")
 _OFFSET = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|f|t)")
+_RATE = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 DEEPEST = 100
 """Elements within each other, after which a document is no document."""
 
@@ -63,12 +64,12 @@ class _Document:
     """A document's clock and its speakers."""
 
     def __init__(self, root: Element) -> None:
-        rate = Fraction(_number(root, "frameRate", "30"))
+        rate = _rate(_number(root, "frameRate", "30"))
         multiplier = re.split(r"[\s:]+", _number(root, "frameRateMultiplier", "1 1").strip())
-        self.frame_rate = rate * Fraction(multiplier[0]) / Fraction(multiplier[-1])
+        self.frame_rate = rate * _rate(multiplier[0]) / _rate(multiplier[-1])
         ticks = _number(root, "tickRate", "")
         given = _number(root, "frameRate", "")
-        self.tick_rate = Fraction(ticks) if ticks else self.frame_rate if given else Fraction(1)
+        self.tick_rate = _rate(ticks) if ticks else self.frame_rate if given else Fraction(1)
         self.agents: dict[str, str] = {}
         for element in root.iter():
             if _tag(element) == "agent" and (key := element.get(f"{_XML}id")):
@@ -168,3 +169,10 @@ def _tag(element: Element) -> str:
 def _number(root: Element, name: str, otherwise: str) -> str:
     """A parameter of the document, in whichever namespace it stands."""
     return next((v for k, v in root.attrib.items() if k.rpartition("}")[2] == name), otherwise)
+
+
+def _rate(text: str) -> Fraction:
+    """A rate as it is written. A Fraction of ``1e10000000`` would take hours."""
+    if not _RATE.fullmatch(text.strip()):
+        raise ValueError(f"'{text[:40]}' is no rate")
+    return Fraction(text.strip())

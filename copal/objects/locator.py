@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from copal.errors import RequestError
 
@@ -27,11 +28,11 @@ class FileLocator:
 
     @property
     def name(self) -> str:
-        """The file's name without its folders."""
-        return self.path.name
+        """The file's name without its folders; bytes of it that are no UTF-8 show as U+FFFD."""
+        return os.fsencode(self.path.name).decode(errors="replace")
 
     def __str__(self) -> str:
-        return "file://" + quote(str(self.path))
+        return "file://" + quote(os.fsencode(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +95,5 @@ def parse_locator(text: str) -> Locator:
             if host not in ("", "localhost"):
                 raise RequestError(f"'{text}' is on '{host}'. Copal opens files of this machine.")
             rest = slash + path
-        return FileLocator(Path(unquote(rest)))
+        return FileLocator(Path(os.fsdecode(unquote_to_bytes(rest))))
     raise RequestError(f"'{text}' is no locator: need file:///path or s3://bucket/key.")

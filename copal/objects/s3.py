@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from copal.errors import MissingValue, StoreUnavailable
+from copal.errors import MissingValue, RequestError, StoreUnavailable
 from copal.objects.locator import S3Locator
 
 if TYPE_CHECKING:
@@ -30,6 +30,25 @@ class ObjectState:
     size_bytes: int
     is_md5: bool = False
     """Whether the ETag is the MD5 of the bytes: sent in one part, not encrypted with a key."""
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self.locator.key
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedKey:
+    """A key that S3 listed, and that cannot be in a locator."""
+
+    bucket: str
+    key: str
+    why: str
+
+    @property
+    def shown(self) -> str:
+        """The key with its control characters as escapes."""
+        return re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", self.key)
 
 
 @functools.cache
@@ -156,7 +175,7 @@ def head(locator: S3Locator) -> ObjectState:
     )
 
 
-def listed(folder: S3Locator) -> Iterator[ObjectState]:
+def listed(folder: S3Locator) -> Iterator[ObjectState | RefusedKey]:
     """Every object under a key taken as a folder (the whole bucket when it is empty), by key."""
     start = folder.key.rstrip("/") + "/" if folder.key.rstrip("/") else ""
     with reaching(folder):
@@ -164,7 +183,11 @@ def listed(folder: S3Locator) -> Iterator[ObjectState]:
         for page in pages.paginate(Bucket=folder.bucket, Prefix=start):
             for each in page.get("Contents", []):
                 if not each["Key"].endswith("/"):  # consoles make folders of empty objects
-                    locator = S3Locator(folder.bucket, each["Key"])
+                    try:
+                        locator = S3Locator(folder.bucket, each["Key"])
+                    except RequestError as exc:
+                        yield RefusedKey(folder.bucket, each["Key"], str(exc))
+                        continue
                     yield ObjectState(locator, each["ETag"].strip('"'), each["Size"])
 
 

@@ -101,7 +101,6 @@ def _known(project: Project, flavour: str) -> bool:
 
 def pair_scores(project: Project, pairs: list[LabelledPair], mix: Mix) -> Floats:
     """Score of each pair, the better way round; NaN where a shot has no vector."""
-    total = np.zeros(len(pairs))
     each_way = np.zeros((2, len(pairs)))
     for flavour, (feature, weight) in chosen(project, mix).items():
         scorer = Scorer(project, flavour, feature)
@@ -111,8 +110,7 @@ def pair_scores(project: Project, pairs: list[LabelledPair], mix: Mix) -> Floats
             j = np.array([pairs[place].shot_b for place in places], np.int64)
             each_way[0, places] += weight * scorer.scores(a, i, b, j)
             each_way[1, places] += weight * scorer.scores(b, j, a, i)
-    total = each_way.max(axis=0)
-    return np.asarray(total, np.float64)
+    return np.asarray(each_way.max(axis=0), np.float64)
 
 
 def _qualities(
@@ -126,21 +124,21 @@ def _qualities(
 ) -> list[Quality]:
     """Of every title that has more than one, and of all."""
     labels = np.array([pair.label for pair in pairs])
-    groups = {OVERALL: np.ones(len(pairs), bool)}
+    groups: dict[str | None, npt.NDArray[np.bool_]] = {None: np.ones(len(pairs), bool)}
     for title in sorted({title for pair in pairs for title in pair.titles}):
-        name = next((t.name for t in project.titles.values() if t.id == title), title)
-        groups[name] = np.array([title in pair.titles for pair in pairs])
+        groups[title] = np.array([title in pair.titles for pair in pairs])
     if len(groups) == 2:
         del groups[list(groups)[1]]  # one title is all titles
+    names = {str(title.id): title.name for title in project.titles.values()}
     found = []
-    for name, mine in groups.items():
+    for title_id, mine in groups.items():
         scored = mine & ~np.isnan(scores)
         ranking = Ranking.of(labels[scored], scores[scored])
         low, high = ranking.interval(seed, samples)
         found.append(
             Quality(
                 flavour=flavour,
-                title=name,
+                title=names.get(title_id, title_id) if title_id else OVERALL,
                 pairs=int(scored.sum()),
                 positives=int(labels[scored].sum()),
                 average_precision=float(ranking.average_precision()[0]),

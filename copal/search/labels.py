@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,8 @@ PLACES = ("shot", "frame", "seconds")
 COLUMNS = ("title_a", "title_b", "label", *(f"{p}_{side}" for side in "ab" for p in PLACES))
 YES, NO = ("1", "true", "yes", "y"), ("0", "false", "no", "n")
 MOST_TOLD = 5
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,20})?")
+"""No exponent: a Fraction of ``1e10000000`` would take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,7 @@ def _shot(row: Mapping[str, str | None], side: str, asset: Asset, house: _Titles
     if not given:
         raise RequestError(f"says no shot of title_{side}.")
     place, text = given[0]
-    try:
-        number = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        number = Fraction(-1)
+    number = Fraction(text if _NUMBER.fullmatch(text) else -1)
     if number < 0 or (place != "seconds" and number.denominator != 1):
         raise RequestError(f"{place}_{side} '{text}': need a number of 0 or more.")
     starts, end, rate = house.shots(asset)

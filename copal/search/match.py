@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from copal.asset import Asset
-from copal.fingerprint import AssetId, UnitId, pair_assets, pair_unit
+from copal.fingerprint import AssetId, UnitId, pair_assets
+from copal.plan import units_of
 from copal.project import Project
 from copal.registry import FeatureName
 from copal.search.blocks import read_rows
@@ -39,7 +40,7 @@ def match(project: Project, question: Question | None = None) -> MatchAnswer:
     mix = chosen(project, question.flavours)
     assets = _asked(project, question, mix)
     ids = sorted(assets)
-    units = [pair_unit(one, other) for i, one in enumerate(ids) for other in ids[i:]]
+    units = _pairs(project, mix, assets)
     found, looked, certain = candidates(project, mix, units, fill=True)
     found = _filtered(project, question, found, ids, units)
     titles = {str(asset.id): asset.title for asset in assets.values()}
@@ -66,6 +67,20 @@ def _asked(
         assets = [a for a in assets if a.title in project.titles
                   and where.holds(project.titles[a.title])]  # fmt: skip
     return {asset.id: asset for asset in assets}
+
+
+def _pairs(
+    project: Project,
+    mix: Mapping[str, tuple[FeatureName, float]],
+    assets: Mapping[AssetId, Asset],
+) -> list[UnitId]:
+    """The pairs that a run computes for every flavour of the mix, in order."""
+    graph = project.graph
+    planned = [
+        set(units_of(graph.declaration(feature), graph.kinds(feature), assets.values()))
+        for feature, _ in mix.values()
+    ]
+    return sorted(set.intersection(*planned))
 
 
 def _filtered(

@@ -67,7 +67,7 @@ class Attempt:
 
     unit: str
     outcome: str
-    """``stored``, ``empty``, ``carried``, ``kept``, ``failed``, or ``released`` by a person."""
+    """``stored``, ``empty``, ``carried``, ``failed``, or ``released`` by a person."""
     run_id: str
     at: datetime
     seconds: float = 0.0

@@ -248,7 +248,7 @@ class LanceStore:
             return
         try:
             found = json.loads(data)
-            number, writer = int(found["format"]), found["copal"]
+            number, writer = int(found["format"]), found.get("copal", "of another version")
         except (ValueError, KeyError, TypeError) as exc:
             raise StoreError(f"{self.folder.uri}/store.json is damaged: {exc}.") from exc
         if number > STORE_FORMAT:

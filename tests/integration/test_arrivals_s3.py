@@ -57,6 +57,27 @@ def test_a_prefix_arrives_and_is_computed(
     assert repository.lake().plan().cells == 0
 
 
+def test_an_odd_key_is_refused_and_the_rest_come(
+    bucket: str, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A key that cannot be in a locator is told, and stops no other object.
+    """
+    pages = s3_client().get_paginator("list_objects_v2")
+
+    class Pages:
+        def paginate(self, **asked: Any) -> Any:
+            odd = {"Key": "in/deep/odd\n.mp4", "ETag": '"e"', "Size": 1}  # moto cannot keep it
+            return [{"Contents": [odd]}, *pages.paginate(**asked)]
+
+    monkeypatch.setattr(s3_client(), "get_paginator", lambda _: Pages())
+    found = {a.locator: a for a in repository.lake().add([f"s3://{bucket}/in"])}
+    odd = found.pop(f"s3://{bucket}/in/deep/odd\\x0a.mp4")
+    assert odd.decision == "refused"
+    assert odd.note is not None and "control characters" in odd.note and "\n" not in odd.note
+    assert [arrival.decision for arrival in found.values()] == ["new", "new"]
+
+
 def test_one_object_by_the_command(bucket: str, repository: Repository, s3: dict[str, str]) -> None:
     """
     ``copal add s3://bucket/key`` adds one object; a second time it is unchanged.

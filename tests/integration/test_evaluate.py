@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import copal
 from copal.errors import RequestError
 from copal.lake import Lake
 from features.shot_composition import DIMENSIONS
@@ -59,6 +60,20 @@ def test_average_precision_of_a_flavour(lake: Lake, tmp_path: Path) -> None:
     assert found["all titles"].average_precision == pytest.approx((1 / 2 + 2 / 4) / 2)
 
 
+def test_titles_of_one_name_are_scored_each(tmp_path: Path) -> None:
+    """
+    Two titles that are called the same have a row each.
+    """
+    from dataclasses import replace
+
+    lake = shelf(tmp_path / "store", [film("Ash", [0, 0]), film("Birch", [1, 40])])
+    catalog = lake.project.catalog
+    catalog.keep([], [replace(title, name="Pilot") for title in catalog.titles()])
+    path = written(tmp_path, HEAD + "ash,0,birch,0,1\nash,1,ash,0,0\nash,1,birch,1,0\n")
+    found = copal.open(ROOT, store=str(tmp_path / "store")).evaluate(path)
+    assert [(q.title, q.pairs) for q in found] == [("all titles", 3), ("Pilot", 3), ("Pilot", 2)]
+
+
 def test_a_shot_may_be_meant_by_a_frame_or_by_seconds(lake: Lake, tmp_path: Path) -> None:
     """
     Frames count those of the encode, seconds its time; both mean the shot that holds them.
@@ -98,6 +113,7 @@ def test_a_mix_is_scored_as_the_question_scores_it(lake: Lake, tmp_path: Path) -
         ),
         (HEAD + "Ash,9,Birch,0,1\n", r":2: 'ash\.mp4' has no shot 9; its last is 3"),
         (HEAD + "Ash,x,Birch,0,1\n", r":2: shot_a 'x': need a number of 0 or more"),
+        (HEAD + "Ash,1e10000000,Birch,0,1\n", r":2: shot_a '1e10000000': need a number"),
         (HEAD + "Ash,-1,Birch,0,1\n", r":2: shot_a '-1'"),
         (HEAD + "Ash,1.5,Birch,0,1\n", r":2: shot_a '1\.5'"),
         (HEAD + "Ash,0,Birch,0,maybe\n", r":2: label 'maybe': need 1 or 0"),

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,33 @@ def test_params_that_make_no_sense_are_refused(params):
         ShotEmbedding(**params)
 
 
+def test_weights_fetched_twice_at_once_do_not_mix(tmp_path, monkeypatch):
+    """
+    Two processes that fetch one file have a part each; the file is whole, and no part is left.
+    """
+    import boto3
+
+    from copal.weights import own_weights
+
+    parts = []
+
+    class Client:
+        def head_object(self, **_):
+            return {"ETag": '"e"'}
+
+        def download_file(self, bucket, key, part):
+            parts.append(part)
+            Path(part).write_bytes(b"whole")
+            if len(parts) == 1:  # another begins, and is done before this one
+                own_weights("s3://models/w.pth", "")
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(boto3, "client", lambda _: Client())
+    path = own_weights("s3://models/w.pth", "")
+    assert len(set(parts)) == 2
+    assert path.read_bytes() == b"whole" and list(path.parent.iterdir()) == [path]
+
+
 def test_weights_in_s3_are_fetched_once_per_version(tmp_path, monkeypatch):
     """
     An ``s3://`` file is copied into torch hub's folder, again when it changes, and named when it
@@ -146,6 +175,7 @@ def test_weights_in_s3_are_fetched_once_per_version(tmp_path, monkeypatch):
         assert ShotEmbedding(weights=uri).weights_digests() == first
         client.put_object(Bucket="models", Key="video/w.pth", Body=b"other")
         assert ShotEmbedding(weights=uri).weights_digests() != first
-        assert len(list((tmp_path / "hub" / "checkpoints").iterdir())) == 2
+        here = tmp_path / "hub" / "checkpoints"
+        assert len(list(here.iterdir())) == 2
         with pytest.raises(MissingWeights, match=r"s3://models/none\.pth cannot be fetched"):
             ShotEmbedding(weights="s3://models/none.pth").weights_digests()

@@ -11,6 +11,7 @@ import pytest
 
 from copal.errors import RequestError
 from copal.fingerprint import pair_unit
+from copal.graph import Graph
 from copal.lake import Lake
 from copal.search import Question
 from features.shot_composition import DIMENSIONS
@@ -104,6 +105,23 @@ def test_a_mix_is_exact_over_what_the_blocks_hold(lake: Lake) -> None:
         assert cut.score == pytest.approx(sum(mix[f] * s for f, s in cut.scores.items()))
     assert answer.flavour == "composition 0.7 + motion 0.3"
     assert answer.exact
+
+
+def test_only_pairs_that_a_run_computes_are_asked_for(tmp_path: Path) -> None:
+    """
+    A flavour that pairs within a title has no block of two titles, and none is missing.
+    """
+    from dataclasses import replace
+
+    lake = shelf(tmp_path, [film("Ash", [0, 90]), film("Birch", [10, 95])])
+    features = lake.project.registry.features
+    name = "match_pairs_composition"
+    narrow = {**features, name: replace(features[name], pairs="title")}
+    lake.project.graph = Graph(replace(lake.project.registry, features=narrow))
+    answer = lake.match(flavour="composition", top=1000, fold=False)
+    (looked,) = answer.looked
+    assert looked.blocks == len(lake.project.select())
+    assert all(cut.outgoing.asset == cut.incoming.asset for cut in answer.cuts)
 
 
 def test_a_missing_score_of_a_mix_comes_from_the_vectors(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ def evil(path, name):
         return len(bytearray(8 << 30))
     if word == "talk":
         return "x" * (64 << 20)
+    if word.startswith("forge"):
+        for fd in os.listdir("/proc/self/fd"):
+            link = Path("/proc/self/fd", fd)
+            if link.is_symlink() and os.readlink(link).startswith("pipe:"):
+                os.write(int(fd), word.partition(" ")[2].encode())
+        os._exit(0)
     if word == "write":
         with open(str(path) + ".out", "wb") as out:
             out.write(bytes(100))
@@ -110,6 +116,28 @@ def test_what_a_file_does_to_its_reader_stays_its_own(word: str, evil: Any) -> N
     assert str(caught.value).endswith("Check that the file plays, and supply it again.")
     server = sandbox._server
     assert evil("look")[1] == "" and sandbox._server is server and not _children()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"done": 1}\n{"done": 2}',
+        '{"done": 1}\n',
+        "[]",
+        "{}",
+        '{"error": "Mine"}',
+        "{",
+        "[" * 99999,
+    ],
+)
+def test_a_reader_gives_one_reply_or_none(said: str, evil: Any) -> None:
+    """
+    What a taken-over reader writes that is not one reply is refused, and nothing of it is the
+    next file's.
+    """
+    with pytest.raises(UnreadableMedia, match=r"took its reader down \(no reply\)"):
+        evil(f"forge {said}")
+    assert evil("look")[1] == ""
 
 
 @pytest.mark.parametrize("word", ["hang", "spin", "deaf"])

@@ -296,14 +296,19 @@ def test_links_out_of_a_folder_are_told_and_not_followed(
     (media / "folder").symlink_to(outside)
     (media / "zero.mp4").symlink_to("/dev/zero")
     (media / "gone.mp4").symlink_to("/nowhere.mp4")
+    (media / "round.mp4").symlink_to("round.mp4")
     found = [(a.locator.rpartition("/")[2], a) for a in repository.lake().add([media])]
     assert sorted((name, arrival.decision) for name, arrival in found) == [
         ("film.mp4", "new"), ("film.mp4", "unchanged"),  # once by its link
-        ("folder", "refused"), ("leak.mp4", "refused"),
+        ("folder", "refused"), ("leak.mp4", "refused"), ("round.mp4", "refused"),
     ]  # fmt: skip
     assert dict(found)["leak.mp4"].note == (
         "leak.mp4: cannot be read: a link that leads out of the folder; to add what it leads to, "
         "name the link itself."
+    )
+    assert dict(found)["round.mp4"].note == (
+        "round.mp4: cannot be read: a link that leads back to itself; remove it, or let it lead to "
+        "a file."
     )
     (named,) = repository.lake().add([media / "leak.mp4"])
     assert named.decision == "new" and named.locator.endswith("/outside/secret.mp4")

@@ -115,8 +115,46 @@ def test_titles_can_be_told_later(house):
     (house.media / "titles.yaml").write_text('a.srt: {title: "The Vault", show: Heist}')
     (after,) = house.add()
     assert (after.decision, after.asset.id) == ("retitled", before.asset.id)
-    assert (after.title.id, after.asset.show) == ("the-vault", "Heist")
+    assert (after.title.id, after.asset.show) == ("heist-the-vault", "Heist")
     assert house.decisions() == {"a.srt": "unchanged"}
+
+
+def test_another_title_of_one_id_is_refused(house):
+    """
+    A title is never written over with another one: the later file is refused, with both titles.
+    """
+    house.put("a.srt", "one")
+    house.put("b.srt", "two")
+    words = house.media / "titles.yaml"
+    words.write_text("a.srt: {title: Heist, year: 1974}\nb.srt: {title: Heist, year: 2001}")
+    first, second = house.add()
+    assert (first.decision, second.decision) == ("new", "refused")
+    assert second.note == (
+        "b.srt: its title 'Heist' (film, year 2001) would have the id 'heist' of 'Heist' (film, "
+        "year 1974) (a.srt). Give one of them another title or show in titles.yaml."
+    )
+    assert [title.year for title in house.project.catalog.titles()] == [1974]
+    words.write_text("a.srt: {title: Heist, year: 1974}\nb.srt: {title: Heist 2, year: 2001}")
+    assert house.decisions() == {"a.srt": "unchanged", "b.srt": "new"}
+    words.write_text("a.srt: {title: Heist, year: 1974}\nb.srt: {title: Heist, year: 2001}")
+    assert house.decisions() == {"a.srt": "unchanged", "b.srt": "refused"}
+    assert all(place.asset for place in house.project.catalog.places())
+
+
+def test_two_files_of_one_title(house):
+    """
+    A title of two files stays one: what only one entry says is kept, and both can be corrected.
+    """
+    house.put("a.srt", "one")
+    house.put("b.srt", "two")
+    words = house.media / "titles.yaml"
+    words.write_text("a.srt: {title: Heist, year: 1974}\nb.srt: Heist")
+    assert house.decisions() == {"a.srt": "new", "b.srt": "new"}
+    assert house.decisions() == {"a.srt": "unchanged", "b.srt": "unchanged"}
+    words.write_text("a.srt: {title: Heist, year: 1975}\nb.srt: {title: Heist, year: 1975}")
+    assert "refused" not in house.decisions().values()
+    (title,) = house.project.catalog.titles()
+    assert title.year == 1975
 
 
 def test_one_bad_file_stops_no_other(house):
@@ -180,6 +218,20 @@ def test_wrong_paths_are_told_before_anything_is_written(house):
         house.put("b.srt", "two")
         house.add(title="One")
     assert house.project.catalog.places() == []
+
+
+def test_a_file_name_that_is_not_utf8_arrives(house):
+    """
+    A name whose bytes are no UTF-8 is a place like any other; what shows of it can be stored.
+    """
+    try:
+        house.put("caf\udce9.srt", "one")
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    (arrival,) = house.add()
+    assert arrival.decision == "new" and arrival.locator.endswith("/caf%E9.srt")
+    assert arrival.asset.name == "caf\ufffd.srt"
+    assert [each.decision for each in house.add()] == ["unchanged"]
 
 
 def test_strange_file_names_are_places(house):

@@ -47,6 +47,16 @@ def test_other_places_are_refused(text: str) -> None:
         parse_locator(text)
 
 
+def test_a_file_name_that_is_not_utf8_is_written_byte_by_byte() -> None:
+    """
+    Linux names are bytes: the locator holds them all, the name shows what can be shown.
+    """
+    place = FileLocator(Path("/media/caf\udce9.mov"))
+    assert str(place) == "file:///media/caf%E9.mov"
+    assert parse_locator(str(place)) == place
+    assert place.name == "caf\ufffd.mov"
+
+
 def test_names_and_suffixes() -> None:
     """
     The name of an object is the last part of its key.

@@ -60,6 +60,16 @@ def test_a_name_means_a_title_a_show_or_an_asset(project, names, expected):
     assert [asset.id for asset in project.select(names)] == expected
 
 
+def test_a_plain_name_means_titles_of_shows_too(project):
+    """
+    An episode, whose id begins with its show, is found by its name, however it is spelled.
+    """
+    key = TitleId("heist-s01e01-pilot")
+    episode = asset_of("aa00aa00aaaa", key, show="Heist")
+    project.catalog.keep([episode], [Title(key, "Pilot", "episode", "Heist", 1, 1)])
+    assert [project.asset(name).id for name in ("pilot", key)] == [episode.id] * 2
+
+
 def test_a_name_that_means_nothing(project):
     """
     An unknown title is told with the nearest one; the start of an id has four digits or more.

@@ -22,7 +22,9 @@ def test_titles_beside_the_media(tmp_path: Path) -> None:
     (tmp_path / "titles.yaml").write_text(GOOD)
     said = read_titles(tmp_path)
     title = said["heist_s01e02.mov"].about(tmp_path / "heist_s01e02.mov")
-    assert (title.id, title.name, title.kind) == ("the-vault", "The Vault", "episode")
+    assert (title.id, title.name, title.kind) == (
+        "heist-s01e02-the-vault", "The Vault", "episode",
+    )  # fmt: skip
     assert (title.show, title.season, title.episode, title.year) == ("Heist", 1, 2, 2021)
     assert said["short.mov"].about(tmp_path / "short.mov").name == "A Short Film"
 
@@ -36,6 +38,22 @@ def test_a_file_that_nobody_spoke_of_is_called_by_its_name(tmp_path: Path) -> No
     assert read_titles(tmp_path) == {}
     title = TitleWords().about(Path("Tears of Steel.webm"))
     assert (title.id, title.name, title.kind) == ("tears-of-steel", "Tears of Steel", "film")
+
+
+def test_episodes_of_one_name_are_two_titles() -> None:
+    """
+    A show, and a number where one is said, are part of an episode's id.
+    """
+    path = Path("pilot.mov")
+    said = [
+        TitleWords("Pilot", show="Heist"),
+        TitleWords("Pilot", show="Harbour", season=1),
+        TitleWords("Pilot", show="Heist", season=1, episode=1),
+        TitleWords("Pilot"),
+    ]
+    assert [words.about(path).id for words in said] == [
+        "heist-pilot", "harbour-s01-pilot", "heist-s01e01-pilot", "pilot",
+    ]  # fmt: skip
 
 
 def test_flags_go_before_the_file() -> None:

@@ -166,6 +166,9 @@ def test_ttml(space: str) -> None:
     [
         ("<tt><body><p begin='x' end='1s'>a</p></body></tt>", "'x' is no time"),
         ("<tt><body>", "not well-formed XML"),
+        ("<tt frameRate='1e10000000'><body/></tt>", "'1e10000000' is no rate"),
+        ("<tt frameRateMultiplier='1 1e9999999'><body/></tt>", "'1e9999999' is no rate"),
+        ("<tt tickRate='1/3'><body/></tt>", "'1/3' is no rate"),
         ("<!DOCTYPE tt [<!ENTITY a 'aaaa'>]><tt>&a;</tt>", "document type is not read"),
         ("<tt ><body>" + "<div>" * 300 + "</div>" * 300 + "</body></tt>", "within each other"),
     ],
