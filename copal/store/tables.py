@@ -202,6 +202,9 @@ def _plain_errors(uri: str) -> Iterator[None]:
                     "Nothing of this value was published; make room and run again."
                 ) from exc
         if "Generic S3 error" in text or "HTTP error" in text or "dns error" in text:
+            store = re.split(r"/(?:catalog|features)/", uri)[0]
             reason = text.removeprefix("LanceError(IO): ").partition(", /")[0]
-            raise StoreUnavailable(f"{uri}: cannot be reached: {reason}") from exc
+            if "NoSuchBucket" in text:
+                reason = "there is no such bucket"
+            raise StoreUnavailable(f"{store}: cannot be reached: {reason}") from exc
         raise

@@ -124,7 +124,7 @@ def test_a_mix_is_scored_as_the_question_scores_it(lake: Lake, tmp_path: Path) -
         ("title_a,shot_a,title_b,shot_b\n", "no column 'label'"),
         ("title_a,title_b,shot_b,label\n", "no column says which shot of title_a"),
         ("title_a,shott_a,title_b,shot_b,label\n", "no column 'shott_a'.*Did you mean 'shot_a'"),
-        ("title_a,seconds_a,title_b,shot_b,label\nAsh,1e3,Birch,0,1\n", "after the end of 'ash"),
+        ("title_a,seconds_a,title_b,shot_b,label\nAsh,1000,Birch,0,1\n", "after the end of 'ash"),
         (HEAD + "Ash,0,Birch,0,2\n" * 8, "(?s):2: .*:6: .*and 3 more rows"),
     ],
 )
