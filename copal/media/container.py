@@ -17,6 +17,9 @@ STILLS = {
 }  # fmt: skip
 """First bytes of a picture file → the reader that takes one picture, and names for names."""
 
+HEIF = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1")
+"""Brands of files that are one picture in an MP4's clothes (ISO/IEC 23008-12)."""
+
 
 def first_line(error: BaseException) -> str:
     """What libav said, without the path."""
@@ -38,7 +41,12 @@ def opened(path: Path, name: str) -> Iterator[Any]:
     import av
 
     check_file(path, name)
-    format = _still(path)
+    with path.open("rb") as stream:
+        head = stream.read(32)
+    foreign = _foreign(head)
+    if foreign is not None:
+        raise UnsupportedMedia(f"{name}: {foreign}.")
+    format = _still(head)
     try:
         # The prefix keeps a name such as 'concat:a|b' or 'http:…' from being taken for a protocol.
         container = av.open(
@@ -61,16 +69,25 @@ def opened(path: Path, name: str) -> Iterator[Any]:
         yield container
 
 
-def _still(path: Path) -> str | None:
+def _still(head: bytes) -> str | None:
     """The reader of a picture file; None for all else.
 
     Left to itself, libavformat goes by the suffix and takes '%d' in a name for a pattern.
     """
-    with path.open("rb") as stream:
-        head = stream.read(12)
-    if head[:4] == b"RIFF" and head[8:] != b"WEBP":
+    if head[:4] == b"RIFF" and head[8:12] != b"WEBP":
         return None
     return next((reader for first, reader in STILLS.items() if head.startswith(first)), None)
+
+
+def _foreign(head: bytes) -> str | None:
+    """What a file is that libavformat would read wrongly or in part, and what to do; else None."""
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20:21] > b"" and head[20] & 2:
+        return "an animated WebP. Convert it to MP4 or GIF, or its first picture to PNG"
+    if head[4:8] == b"ftyp" and head[8:12] in HEIF:
+        return "a still picture in AVIF or HEIC. Convert it to PNG, JPEG, WebP or TIFF"
+    if head[:2] == b"PG" and head[10:11] in (b"\x14", b"\x15", b"\x16", b"\x17"):
+        return "subtitles that are pictures (PGS). Supply them as SRT, VTT, TTML or ASS"
+    return None
 
 
 def check_file(path: Path, name: str) -> None:

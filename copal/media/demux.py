@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from blake3 import blake3
 
 from copal.errors import UnreadableMedia, UnsupportedMedia
 from copal.media.container import first_line, opened
 from copal.media.ffmpeg import MOST_PIXELS, MOST_STREAMS
+from copal.media.packets import PacketDigest
 from copal.media.stream import NO_CODEC, FirstPicture, SourceRecord, StreamRecord
 
 
@@ -32,7 +33,7 @@ def demux(path: Path, *, name: str | None = None, hashing: bool = False) -> Sour
     import av
 
     name = name or path.name
-    with opened(path, name) as container:
+    with opened(path, name) as container, ThreadPoolExecutor(1) as pool:
         if len(container.streams) > MOST_STREAMS:
             raise UnsupportedMedia(
                 f"{name}: over {MOST_STREAMS} streams. Copy those that matter to another file."
@@ -44,7 +45,7 @@ def demux(path: Path, *, name: str | None = None, hashing: bool = False) -> Sour
                     f"{name}: {record.width} × {record.height} pixels, more than the "
                     f"{MOST_PIXELS // 1_000_000} million that Copal decodes. Scale it down."
                 )
-        tallies = [_Tally(record, hashing) for record in records]
+        tallies = [_Tally(record, pool if hashing else None) for record in records]
         watched = [
             stream
             for stream, record in zip(container.streams, records, strict=True)
@@ -68,59 +69,16 @@ def demux(path: Path, *, name: str | None = None, hashing: bool = False) -> Sour
         return SourceRecord(container.format.name, start, tuple(records))
 
 
-class _PacketDigest:
-    """BLAKE3 of packets, each preceded by its length.
-
-    Small updates are slow (1.3 GB/s for packets of 11 KB, 8 GB/s for blocks of 256 KB, 11 GB/s for
-    blocks of 1 MB and two threads), so packets are collected.
-    """
-
-    __slots__ = ("buffer", "filled", "hasher", "size")
-
-    def __init__(self) -> None:
-        self.hasher = blake3(max_threads=2)
-        self.size = 1 << 20
-        self.buffer = memoryview(bytearray(self.size))
-        self.filled = 0
-
-    def add(self, packet: Any, size: int) -> None:
-        at, end = self.filled, self.filled + size + 8
-        if end <= self.size:
-            self.buffer[at : at + 8] = size.to_bytes(8, "little")
-            self.buffer[at + 8 : end] = memoryview(packet)
-            self.filled = end
-        else:
-            self._fill(size.to_bytes(8, "little"))
-            self._fill(memoryview(packet))
-
-    def _fill(self, data: bytes | memoryview) -> None:
-        """Collect bytes over the ends of blocks."""
-        start = 0
-        while start < len(data):
-            size = min(len(data) - start, self.size - self.filled)
-            self.buffer[self.filled : self.filled + size] = data[start : start + size]
-            start += size
-            self.filled += size
-            if self.filled == self.size:
-                self.hasher.update(self.buffer)
-                self.filled = 0
-
-    def text(self) -> str:
-        self.hasher.update(self.buffer[: self.filled])
-        self.filled = 0
-        return str(self.hasher.hexdigest())
-
-
 class _Tally:
     """Adds up one stream's packets."""
 
     __slots__ = ("digest", "discarded", "record", "times", "tries")
 
-    def __init__(self, record: StreamRecord, hashing: bool) -> None:
+    def __init__(self, record: StreamRecord, pool: ThreadPoolExecutor | None) -> None:
         self.record = record
         self.times = array("q")
         self.discarded = array("q")
-        self.digest = _PacketDigest() if hashing else None
+        self.digest = PacketDigest(pool) if pool is not None else None
         self.tries = 64 if record.type in ("video", "audio") and record.codec != NO_CODEC else 0
 
     def add(self, packet: Any) -> None:
@@ -201,27 +159,27 @@ def _record(stream: Any) -> StreamRecord:
 
 
 def _first(frame: Any) -> FirstPicture:
+    try:
+        beside = {data.type.name: bytes(data) for data in frame.side_data}
+    except ValueError:  # PyAV 18 knows no name for some kinds, such as a JPEG's Exif
+        beside = {}
     return FirstPicture(
         width=frame.width,
         height=frame.height,
         rotation=-int(frame.rotation) % 360,
-        mirrored=_mirrored(frame),
+        mirrored=_mirrored(beside.get("DISPLAYMATRIX")),
         interlaced=bool(frame.interlaced_frame),
         pixel_format=frame.format.name,
         transfer=int(frame.color_trc),
         primaries=int(frame.color_primaries),
         matrix=int(frame.colorspace),
         full_range=int(frame.color_range) == 2 or frame.format.name.startswith("yuvj"),
+        captioned="A53_CC" in beside,
     )
 
 
-def _mirrored(frame: Any) -> bool:
-    """Whether the display matrix mirrors the picture."""
-    try:
-        kinds = {data.type.name: bytes(data) for data in frame.side_data}
-    except ValueError:  # PyAV 18 knows no name for some kinds, such as a JPEG's Exif
-        return False
-    matrix = kinds.get("DISPLAYMATRIX")
+def _mirrored(matrix: bytes | None) -> bool:
+    """Whether a display matrix mirrors the picture."""
     if matrix is None:
         return False
     a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)

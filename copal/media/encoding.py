@@ -51,4 +51,5 @@ def encode(
 
 def _run(source: Path, plan: Transcode, paths: tuple[Path, Path, Path], name: str) -> Outcome:
     command = compile_command(source, plan, *paths, measuring=True)
-    return ffmpeg.run(command, name=name, limits=plan.limits)
+    jailed = (source, paths[0].parent)
+    return ffmpeg.run(command, name=name, limits=plan.limits, jailed=jailed)

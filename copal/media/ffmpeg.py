@@ -18,6 +18,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from copal.errors import StoreError, UnreadableMedia
+from copal.media import jail
 
 MOST_PIXELS = 100_000_000
 """Of one picture; 8K has 33 million."""
@@ -49,25 +50,6 @@ MEASURES = frozenset(
 
 GIB = 1 << 30
 STDERR_LIMIT = 1 << 20
-
-# The limits are set by a Python that then becomes ffmpeg, not by preexec_fn, which may deadlock
-# in a process with threads. It also asks the kernel to end ffmpeg when this process is killed, and
-# for a network with nobody in it: CLONE_NEWNET, if need be with CLONE_NEWUSER, where allowed.
-_LAUNCH = """
-import ctypes, os, resource, signal, sys
-address, file, parent = map(int, sys.argv[1:4])
-for kind, limit in ((resource.RLIMIT_AS, address), (resource.RLIMIT_FSIZE, file),
-                    (resource.RLIMIT_CORE, 0)):
-    resource.setrlimit(kind, (limit, limit))
-if sys.platform == "linux":
-    libc = ctypes.CDLL(None)
-    libc.prctl(1, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-    libc.unshare(0x40000000) and libc.unshare(0x50000000)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-os.execv(sys.argv[4], sys.argv[4:])
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +100,34 @@ def version() -> str:
 
     Two builds of one version may hold different coders, and then they make other bytes: so the
     libraries and options that it names count too, and its size. Asked once per process.
+
+    Raises
+    ------
+    StoreError
+        It cannot be run in the jail in which it will have to encode.
     """
+    launch = _launch(Limits(), (binary(), Path("/nowhere")))
     done = subprocess.run(
-        [str(binary()), "-hide_banner", "-version"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True,
+        [*launch, str(binary()), "-hide_banner", "-version"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
         env=_environment(),
     )  # fmt: skip
+    if done.returncode:
+        raise StoreError(
+            f"'{binary()}' cannot be run ({_last_line(done.stderr)}). Install an ffmpeg whose "
+            "libraries lie in /usr or /opt, or beside it in 'lib'."
+        )
     build = blake3(f"{binary().stat().st_size}\n{done.stdout}".encode()).hexdigest(length=4)
     return f"{done.stdout.split(maxsplit=3)[2]}-{build}"
 
 
-def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> Outcome:
+def run(
+    command: Sequence[str],
+    *,
+    name: str,
+    limits: Limits | None = None,
+    jailed: tuple[Path, Path] | None = None,
+) -> Outcome:
     """Run ffmpeg on a source, within limits, without input and without our environment.
 
     Parameters
@@ -137,6 +136,9 @@ def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> O
         Arguments, the binary first.
     name
         What messages call the source.
+    jailed
+        The source and the folder of what is made of it: where the kernel has Landlock, ffmpeg
+        reads and writes nothing else.
 
     Raises
     ------
@@ -145,12 +147,8 @@ def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> O
     """
     limits = limits or Limits()
     started = time.monotonic()
-    launch = [
-        sys.executable, "-I", "-S", "-c", _LAUNCH,
-        str(limits.memory_bytes), str(limits.file_bytes), str(os.getpid()),
-    ]  # fmt: skip
     process = subprocess.Popen(
-        [*launch, *command],
+        [*_launch(limits, jailed), *command],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=_environment(), start_new_session=True,
     )  # fmt: skip
@@ -174,6 +172,18 @@ def run(command: Sequence[str], *, name: str, limits: Limits | None = None) -> O
             "Check that the file plays, and supply it again."
         )
     return Outcome(complaints, measures, time.monotonic() - started)
+
+
+def _launch(limits: Limits, jailed: tuple[Path, Path] | None) -> list[str]:
+    """A Python that limits itself and becomes ffmpeg.
+
+    ``preexec_fn`` may deadlock in a process with threads.
+    """
+    return [
+        sys.executable, "-I", "-S", jail.__file__,
+        str(limits.memory_bytes), str(limits.file_bytes), str(os.getpid()),
+        *(str(path.absolute()) for path in jailed or ()), *(() if jailed else ("", "")),
+    ]  # fmt: skip
 
 
 def _environment() -> dict[str, str]:

@@ -100,7 +100,8 @@ def measure(path: Path, plan: Transcode, workspace: Path, name: str) -> Loudness
         .global_args("-hide_banner", "-nostdin", "-v", "repeat+error")
         .compile(cmd=str(binary()))
     )
-    run(command, name=name, limits=replace(plan.limits, file_bytes=1 << 30))
+    limits = replace(plan.limits, file_bytes=1 << 30)
+    run(command, name=name, limits=limits, jailed=(path, workspace))
     found = _read(told) if told.exists() else {}
     last = {key: values[-1] for key, values in found.items() if values}
     loud = last.get(_INTEGRATED, GATE_LUFS)

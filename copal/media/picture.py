@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from copal.errors import UnreadableMedia, UnsupportedMedia
-from copal.media.container import check_file
+from copal.media import sandbox
 from copal.media.ffmpeg import MOST_PIXELS
 from copal.media.source import Source
 
@@ -21,14 +17,10 @@ if TYPE_CHECKING:
 
     from copal.media.video import PixelFormat
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
-EXIF_ORIENTATION = 0x0112
-"""Tag that says how the camera was held; 5 to 8 lie on their side."""
-
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image file. It is opened when its size or its pixels are asked for, and closed then."""
+    """One image file. It is read, in the sandbox, when its size or its pixels are asked for."""
 
     path: Path
     name: str
@@ -41,10 +33,7 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels, the right way up."""
-        with self._opened() as image:
-            width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-            return (height, width) if turned else (width, height)
+        return sandbox.measure(self.path, name=self.name)
 
     def pixels(
         self, size: tuple[int, int] | None = None, format: PixelFormat = "rgb24"
@@ -66,73 +55,12 @@ class Picture:
         Raises
         ------
         ValueError
-            No such format.
+            No such format, or a size that no picture has.
         UnreadableMedia, UnsupportedMedia
             The file is damaged; it has too many pixels, or is of another kind.
         """
-        from PIL import Image, ImageOps
-
         if format not in ("rgb24", "bgr24", "gray"):
             raise ValueError(f"pixel format {format!r}: need one of rgb24, bgr24, gray")
-        with self._opened() as image:
-            if size is not None and image.format == "JPEG":
-                image.draft(None, (max(size), max(size)))  # decoded at a half, quarter or eighth
-            if image.mode == "F":
-                raise UnsupportedMedia(
-                    f"{self.name}: its floating-point samples say neither black nor white. "
-                    "Convert it to 8 or 16 bits."
-                )
-            upright = ImageOps.exif_transpose(image)
-            plain = _in_colour(upright)
-            if size is not None and plain.size != size:
-                shrinks = size[0] <= plain.width and size[1] <= plain.height
-                kind = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
-                plain = plain.resize(size, kind)
-            if format == "gray":
-                return np.array(plain.convert("L"))
-            array = np.array(plain)
-            return array if format == "rgb24" else np.ascontiguousarray(array[..., ::-1])
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        from PIL import Image, UnidentifiedImageError
-
-        check_file(self.path, self.name)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd metadata, and bombs: looked for below
-            try:
-                with Image.open(self.path, formats=FORMATS) as image:
-                    if image.width * image.height > MOST_PIXELS:
-                        raise UnsupportedMedia(self._too_large(image.width, image.height))
-                    yield image
-            except UnidentifiedImageError as error:
-                raise UnsupportedMedia(
-                    f"{self.name}: no picture that Copal reads. Convert it to PNG, JPEG, WebP or "
-                    "TIFF."
-                ) from error
-            except Image.DecompressionBombError as error:
-                raise UnsupportedMedia(f"{self.name}: {error}. Scale it down.") from error
-            except (OSError, SyntaxError, EOFError, MemoryError) as error:
-                raise UnreadableMedia(
-                    f"{self.name}: damaged ({error}). Supply it again."
-                ) from error
-
-    def _too_large(self, width: int, height: int) -> str:
-        return (
-            f"{self.name}: {width} × {height} pixels, more than the "
-            f"{MOST_PIXELS // 1_000_000} million that Copal decodes. Scale it down."
-        )
-
-
-def _in_colour(image: Any) -> Any:
-    """Any mode as RGB in 8 bits."""
-    from PIL import Image
-
-    if image.mode.startswith("I;16") or image.mode == "I":
-        wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray((np.clip(wide, 0, 65535) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        layers = image.convert("RGBA")
-        black = Image.new("RGBA", layers.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, layers).convert("RGB")
-    return image.convert("RGB")
+        if size is not None and not (min(size) > 0 and size[0] * size[1] <= MOST_PIXELS):
+            raise ValueError(f"size {size}: need 1 pixel or more, and {MOST_PIXELS:,} at most")
+        return sandbox.pixels(self.path, name=self.name, size=size, format=format)

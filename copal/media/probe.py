@@ -119,6 +119,7 @@ def _video(stream: StreamRecord, zero: Fraction) -> VideoStream:
         longest_gap_seconds=pace.longest_gap_seconds,
         default=stream.default,
         language=stream.language,
+        captioned=bool(first and first.captioned),
     )
 
 

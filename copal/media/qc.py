@@ -163,6 +163,8 @@ def _of_source(plan: Transcode, source: Technical, complaints: tuple[str, ...]) 
     if video.rotation or video.mirrored:
         mirrored = " and mirrored" if video.mirrored else ""
         found.append(note("turned", f"turned by {video.rotation} degrees{mirrored}"))
+    if video.captioned:
+        found.append(note("captions_unread", "its CEA-608 or 708 captions are not read"))
     if len(source.videos) > 1:
         found.append(note("several_videos", f"stream {video.index} was taken ({source.found})"))
     if not source.audios:

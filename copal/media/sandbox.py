@@ -20,16 +20,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from copal.errors import MediaError, StoreUnavailable, UnreadableMedia, UnsupportedMedia
 from copal.fingerprint import AssetId
+from copal.media import jail
+from copal.media.ffmpeg import MOST_PIXELS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from copal.media.essence import Inspection
     from copal.media.technical import Technical
+
+log = structlog.get_logger("copal.media")
 
 GIB = 1 << 30
 LARGEST_REPLY = 4 << 20
 """Bytes; the record of a file with 64 streams takes 50 KB."""
+LARGEST_PICTURE = 3 * MOST_PIXELS
+"""Bytes that may follow a reply: one picture in RGB."""
 GRACE_SECONDS = 10.0
 """How long after a file's time the server may take to say that it is over."""
 ERRORS: dict[str, type[MediaError]] = {
@@ -86,6 +97,28 @@ def probe(path: Path, *, name: str | None = None, limits: Limits | None = None) 
     return Technical.from_json(_read("probe", path, name, limits))
 
 
+def measure(path: Path, *, name: str) -> tuple[int, int]:
+    """As ``still.measure``, in the sandbox; raises what ``inspect`` does."""
+    width, height = _read("measure", path, name, None)
+    return int(width), int(height)
+
+
+def pixels(
+    path: Path, *, name: str, size: tuple[int, int] | None, format: str
+) -> npt.NDArray[np.uint8]:
+    """As ``still.decode``, in the sandbox; raises what ``inspect`` does."""
+    import numpy as np
+
+    shape, data = _read("pixels", path, name, None, size=size, format=format)
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def start() -> None:
+    """Start the server ahead of the first file; it takes as long as its imports do."""
+    with _lock:
+        _started()
+
+
 def close() -> None:
     """End the server, if there is one; the next file starts another."""
     global _server
@@ -95,15 +128,18 @@ def close() -> None:
             _server = None
 
 
-def _read(task: str, path: Path, name: str | None, limits: Limits | None) -> Any:
+def _read(task: str, path: Path, name: str | None, limits: Limits | None, **wanted: object) -> Any:
     name = name or path.name
     limits = limits or Limits.of(path)
-    request = {"task": task, "path": str(path.absolute()), "name": name, "limits": asdict(limits)}
+    request = {"task": task, "path": str(path.absolute()), "name": name, "limits": asdict(limits),
+               "wanted": wanted}  # fmt: skip
     with _lock:
         # The server touches no media. When it has gone, that was not this file's doing.
         reply = _started().ask(request, limits.seconds) or _started().ask(request, limits.seconds)
     if reply is None:
         raise StoreUnavailable(f"{name}: the process that reads media ended twice. Memory short?")
+    if "data" in reply:
+        return reply["done"], reply["data"]
     if "done" in reply:
         return reply["done"]
     if "error" in reply:
@@ -152,35 +188,53 @@ class _Server:
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
-            line = self.line(time.monotonic() + seconds + GRACE_SECONDS)
+            deadline = time.monotonic() + seconds + GRACE_SECONDS
+            line = self.line(deadline)
+            reply: dict[str, Any] = json.loads(line) if line else {}
+            if "bytes" in reply:
+                reply["data"] = self.block(reply["bytes"], deadline)
         except OSError:
             line = b""
         except BaseException:  # interrupted: its reply must not be taken for the next file's
             self.end()
             raise
-        if line is None:
+        if line is None or ("data" in reply and reply["data"] is None):
             self.end()
             return {"ended": "timeout"}
-        if not line:
+        if not line or ("data" in reply and not reply["data"]):
             self.end()
             return None
-        reply: dict[str, Any] = json.loads(line)
         return reply
 
     def line(self, deadline: float) -> bytes | None:
         """The next line; empty at the end, None past the deadline."""
-        assert self.process.stdout is not None
-        source = self.process.stdout.fileno()
         while b"\n" not in self.pending:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([source], [], [], left)[0]:
-                return None
-            block = os.read(source, 1 << 16)
+            block = self.some(deadline)
             if not block:
-                return b""
+                return block
             self.pending += block
         line, _, self.pending = self.pending.partition(b"\n")
         return line
+
+    def block(self, size: int, deadline: float) -> bytearray | bytes | None:
+        """So many bytes; empty at the end, None past the deadline."""
+        found = bytearray(self.pending[:size])
+        self.pending = self.pending[size:]
+        while len(found) < size:
+            block = self.some(deadline)
+            if not block:
+                return block
+            found += block
+        return found
+
+    def some(self, deadline: float) -> bytes | None:
+        """What it says next; empty at the end, None past the deadline."""
+        assert self.process.stdout is not None
+        source = self.process.stdout.fileno()
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([source], [], [], left)[0]:
+            return None
+        return os.read(source, 1 << 16)
 
     def end(self) -> None:
         """Kill it and what it forked."""
@@ -204,6 +258,8 @@ def _started() -> _Server:
         if _server is not None:
             _server.end()
         _server = _Server()
+        if not jail.version():
+            log.warning("sandbox.started_without_jail", reason="this kernel has no Landlock")
     return _server
 
 

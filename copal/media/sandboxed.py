@@ -6,7 +6,6 @@ stdout. The server opens no media; a reader opens one file and ends.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -15,18 +14,23 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from copal.errors import MediaError
+from copal.media import jail, still
 from copal.media.essence import inspect
 from copal.media.probe import probe
-from copal.media.sandbox import ERRORS, LARGEST_REPLY
+from copal.media.sandbox import ERRORS, LARGEST_PICTURE, LARGEST_REPLY
 
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-PR_SET_PDEATHSIG = 1
+CODE = (
+    *(sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])),
+    *(each for each in sys.path if each.endswith(("site-packages", "dist-packages"))),
+)
+"""Where Python's and our own code lies, which a reader may still load."""
 
 
 def _inspect(path: Path, name: str) -> object:
@@ -43,17 +47,31 @@ def _probe(path: Path, name: str) -> object:
     return probe(path, name=name).to_json()
 
 
-TASKS: dict[str, Callable[[Path, str], object]] = {"inspect": _inspect, "probe": _probe}
+def _pixels(path: Path, name: str, size: list[int] | None, format: str) -> object:
+    return still.decode(path, name, (size[0], size[1]) if size else None, format)
+
+
+TASKS: dict[str, Callable[..., object]] = {
+    "inspect": _inspect,
+    "probe": _probe,
+    "measure": still.measure,
+    "pixels": _pixels,
+}
+"""What a reader does; an array that one of them gives follows the reply, byte for byte."""
 
 
 def main() -> None:
     """Serve until stdin ends."""
     import av  # noqa: F401 — so that no reader has to import it
+    import PIL.Image
+    import PIL.ImageOps
+
+    PIL.Image.init()  # its formats
 
     replies = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)  # what a library prints is no reply
-    _leave_network()
+    jail.leave_network()
     pending = b""
     while True:
         while b"\n" not in pending:
@@ -62,8 +80,7 @@ def main() -> None:
                 return
             pending += block
         line, _, pending = pending.partition(b"\n")
-        reply = _answer(json.loads(line), replies)
-        _write(replies, reply + b"\n")
+        _write(replies, _answer(json.loads(line), replies))
 
 
 def _answer(request: dict[str, Any], replies: int) -> bytes:
@@ -94,14 +111,17 @@ def _answer(request: dict[str, Any], replies: int) -> bytes:
 
 def _is_reply(said: bytes) -> bool:
     """Whether it is one reply; a reader that a file took over may say anything."""
-    if not said or len(said) > LARGEST_REPLY or b"\n" in said:
+    line, end, data = said.partition(b"\n")
+    if not end or len(line) > LARGEST_REPLY:
         return False
     try:
-        reply = json.loads(said)
+        reply = json.loads(line)
     except (ValueError, RecursionError):
         return False
     if not isinstance(reply, dict):
         return False
+    if data or "bytes" in reply:
+        return "done" in reply and reply.get("bytes") == len(data) <= LARGEST_PICTURE
     if "error" in reply:
         return reply["error"] in list(ERRORS) and isinstance(reply.get("message"), str)
     return "done" in reply or isinstance(reply.get("ended"), str)
@@ -117,7 +137,7 @@ def _receive(source: int, reader: int, deadline: float) -> bytes | None:
             block = os.read(source, 1 << 16)
             if not block:
                 return bytes(reply)
-            if len(reply) <= LARGEST_REPLY:
+            if len(reply) <= LARGEST_REPLY + LARGEST_PICTURE:
                 reply += block
         elif left <= 0 or 0 in ready:  # nobody speaks before the reply: whoever asked has gone
             os.kill(reader, signal.SIGKILL)
@@ -131,7 +151,7 @@ def _be_reader(request: dict[str, Any], sink: int, server: int) -> NoReturn:
     """In the fork: read one file, write the reply, end."""
     code = 1
     try:
-        _die_with(server)
+        jail.die_with(server)
         limits = request["limits"]
         seconds = int(limits["seconds"]) + 1
         for kind, limit in (
@@ -140,20 +160,27 @@ def _be_reader(request: dict[str, Any], sink: int, server: int) -> NoReturn:
             (resource.RLIMIT_FSIZE, 0),
             (resource.RLIMIT_CORE, 0),
         ):
-            with suppress(ValueError, OSError):  # a lower limit is set already
-                resource.setrlimit(kind, (limit, limit))
+            jail.limit(kind, limit)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        _write(sink, json.dumps(_result(request)).encode())
+        jail.confine([request["path"], *CODE])
+        result = _result(request)
+        data = result.pop("data", b"")
+        _write(sink, json.dumps(result).encode() + b"\n")
+        _write(sink, data)
         code = 0
     finally:
         os._exit(code)
 
 
-def _result(request: dict[str, Any]) -> dict[str, object]:
+def _result(request: dict[str, Any]) -> dict[str, Any]:
     name = request["name"]
     try:
-        return {"done": TASKS[request["task"]](Path(request["path"]), name)}
+        done = TASKS[request["task"]](Path(request["path"]), name, **request["wanted"])
+        if isinstance(done, np.ndarray):
+            data = np.ascontiguousarray(done).data.cast("B")
+            return {"done": done.shape, "bytes": len(data), "data": data}
+        return {"done": done}
     except MediaError as error:
         return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
@@ -167,28 +194,13 @@ def _result(request: dict[str, Any]) -> dict[str, object]:
 
 
 def _ended(how: str) -> bytes:
-    return json.dumps({"ended": how}).encode()
+    return json.dumps({"ended": how}).encode() + b"\n"
 
 
-def _write(sink: int, data: bytes) -> None:
+def _write(sink: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(sink, view) :]
-
-
-def _die_with(server: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != server:
-            os._exit(1)
-
-
-def _leave_network() -> None:
-    """Into a network of our own with nobody in it, where the kernel lets us."""
-    if sys.platform == "linux":
-        unshare = ctypes.CDLL(None, use_errno=True).unshare
-        if unshare(CLONE_NEWNET):
-            unshare(CLONE_NEWUSER | CLONE_NEWNET)
 
 
 if __name__ == "__main__":

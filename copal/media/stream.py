@@ -30,6 +30,8 @@ class FirstPicture:
     primaries: int
     matrix: int
     full_range: bool
+    captioned: bool = False
+    """Whether it carries CEA-608 or 708 captions (ATSC A/53)."""
 
 
 @dataclass(slots=True)

@@ -60,6 +60,8 @@ class VideoStream:
     """Longest time between two pictures."""
     default: bool
     language: str
+    captioned: bool = False
+    """Whether its first picture carries CEA-608 or 708 captions, which Copal does not read."""
 
 
 @dataclass(frozen=True, slots=True)

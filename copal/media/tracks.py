@@ -100,7 +100,8 @@ def _taken_out(
         path = workspace / f"{stream.index}.{'vtt' if format == 'webvtt' else format}"
         command += ["-map", f"0:{stream.index}", "-c:s", coder, "-f", format, f"file:{path}"]
         made.append((stream, path))
-    ffmpeg.run(command, name=source.name, limits=ffmpeg.Limits(file_bytes=1 << 30))
+    limits = ffmpeg.Limits(file_bytes=1 << 30)
+    ffmpeg.run(command, name=source.name, limits=limits, jailed=(source.path, workspace))
     return made
 
 

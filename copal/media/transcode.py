@@ -76,7 +76,8 @@ def plan_transcode(
     Raises
     ------
     UnsupportedMedia
-        There are no pictures that move, or they ask for more than ``bounds`` allows.
+        There are no pictures that move, or they carry no times, or they ask for more than
+        ``bounds`` allows.
     UnreadableMedia
         There are, but none can be decoded.
     """
@@ -91,7 +92,12 @@ def plan_transcode(
         raise UnsupportedMedia(
             f"{name}: {what} (found: {source.found}). Features that need 'encode' skip this asset."
         )
-    if not video.decodable or not video.frame_count:
+    if video.decodable and not video.frame_count:
+        raise UnsupportedMedia(
+            f"{name}: a bare {video.codec} stream, whose pictures carry no times. "
+            "Put it into MP4 or MKV at its rate, and supply that."
+        )
+    if not video.decodable:
         raise UnreadableMedia(
             f"{name}: no picture of its {video.codec} stream can be decoded "
             f"({video.packet_count} packets, first 64 tried). "

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from copal.errors import StoreError, UnreadableMedia, UnsupportedMedia
-from copal.media import ffmpeg
+from copal.media import ffmpeg, jail
 from copal.media.essence import inspect
 from tests.media import X264
 from tests.media import ffmpeg as ffmpeg_tool
@@ -54,6 +54,31 @@ def test_no_credentials_reach_the_decoder(tmp_path: Path, monkeypatch: pytest.Mo
     names, given, core, size = eval(found.read_text())
     assert "AWS_SECRET_ACCESS_KEY" not in names and "HOME" not in names
     assert (given, core, size) == ("", (0, 0), 1 << 20)
+
+
+def test_ffmpeg_reads_its_source_and_writes_beside_its_own(tmp_path: Path) -> None:
+    """
+    Whatever a source makes ffmpeg try, it opens no other file and writes to no other folder.
+    """
+    if not jail.version():
+        pytest.skip("this kernel has no Landlock")
+    own, other = tmp_path / "own", tmp_path / "other"
+    own.mkdir()
+    other.mkdir()
+    source, secret = tmp_path / "film.mkv", tmp_path / "secret.mkv"
+    ffmpeg_tool("-f", "lavfi", "-i", "color=s=64x64:d=0.2", *X264, source)
+    secret.write_bytes(source.read_bytes())
+
+    def run(read: Path, written: Path) -> None:
+        command = [str(ffmpeg.binary()), "-v", "error", "-i", str(read), "-c", "copy", str(written)]
+        ffmpeg.run(command, name="film.mkv", jailed=(source, own))
+
+    run(source, own / "a.mkv")
+    assert (own / "a.mkv").stat().st_size
+    for read, written in ((secret, own / "b.mkv"), (source, other / "c.mkv")):
+        with pytest.raises(UnreadableMedia, match="Permission denied"):
+            run(read, written)
+    assert [path.name for path in own.iterdir()] == ["a.mkv"] and not list(other.iterdir())
 
 
 def test_a_command_past_its_time_is_ended_with_its_children(tmp_path: Path) -> None:
@@ -160,6 +185,26 @@ def test_pixel_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None
         "bomb.mp4: 12000 × 9000 pixels, more than the 100 million that Copal decodes. "
         "Scale it down."
     )
+
+
+def test_an_ffmpeg_that_cannot_run_in_the_jail_is_told_of_before_it_encodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The operator hears of it at once, and no file is blamed for it.
+    """
+    (tmp_path / "ffmpeg").write_bytes(b"\x7fELF not one")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("COPAL_FFMPEG", str(tmp_path / "ffmpeg"))
+    ffmpeg.binary.cache_clear()
+    ffmpeg.version.cache_clear()
+    try:
+        with pytest.raises(StoreError, match=r"ffmpeg' cannot be run \(OSError: .*\)\. Install"):
+            ffmpeg.version()
+    finally:
+        monkeypatch.undo()
+        ffmpeg.binary.cache_clear()
+        ffmpeg.version.cache_clear()
 
 
 def test_the_binary_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

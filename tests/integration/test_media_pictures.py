@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,20 @@ def test_modes(tmp_path: Path) -> None:
     Image.fromarray(np.ones((4, 4), np.float32)).save(tiff)
     with pytest.raises(UnsupportedMedia, match="a: its floating-point samples"):
         Picture(tiff, "a").pixels()
+
+
+def test_a_picture_is_decoded_in_the_sandbox(tmp_path: Path, monkeypatch: Any) -> None:
+    """
+    This process never opens the file: pixels come from a reader, however many there are.
+    """
+    monkeypatch.setattr("PIL.Image.open", None)
+    path = tmp_path / "wide.png"
+    noise = np.random.default_rng(0).integers(0, 255, (1500, 2000, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    assert np.array_equal(Picture(path, path.name).pixels(), noise)
+    for size in ((0, 5), (200_000, 1000)):
+        with pytest.raises(ValueError, match="need 1 pixel or more"):
+            Picture(path, path.name).pixels(size)
 
 
 def _png(width: int, height: int) -> bytes:

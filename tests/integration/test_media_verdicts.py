@@ -96,10 +96,10 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def made(name: str, folder: Path) -> Path:
-    """One of ``MADE``: ``ffmpeg ARGUMENTS NAME``; ``chart:SIZE:RATE:SECONDS`` is a moving chart."""
+def made(name: str, folder: Path, words: str | None = None) -> Path:
+    """One of ``MADE``: ``ffmpeg WORDS NAME``; ``chart:SIZE:RATE:SECONDS`` is a moving chart."""
     arguments: list[str] = []
-    for word in MADE[name][0].split():
+    for word in (words or MADE[name][0]).split():
         if word.startswith("chart:"):
             _, size, rate, seconds = word.split(":")
             arguments += ["-f", "lavfi", "-i", f"testsrc2=s={size}:r={rate}:d={seconds}"]
@@ -427,3 +427,71 @@ def test_broken_sound_does_not_cost_the_pictures(tmp_path: Path) -> None:
     found = verdict(path, tmp_path / "out")
     assert found[0] == "480 × 360, 90 frames at 30"
     assert "warn audio_unreadable: none of 1 audio can be decoded" in found
+
+
+REFUSED = {
+    "moving.webp": (
+        "chart:64x64:10:1 -c:v libwebp_anim",
+        "an animated WebP. Convert it to MP4 or GIF, or its first picture to PNG.",
+    ),
+    "still.avif": (
+        "chart:64x64:1:1 -frames:v 1 -c:v libaom-av1 -cpu-used 8",
+        "a still picture in AVIF or HEIC. Convert it to PNG, JPEG, WebP or TIFF.",
+    ),
+    "moving.png": (
+        "chart:64x64:10:1 -f apng",  # one that PNG's readers see the first picture of
+        "a still picture (found: 1 video). Features that need 'encode' skip this asset.",
+    ),
+    "bare.h264": (
+        "CHART X264 -f h264",
+        "a bare h264 stream, whose pictures carry no times. "
+        "Put it into MP4 or MKV at its rate, and supply that.",
+    ),
+    "bare.hevc": (
+        "CHART X265 -f hevc",
+        "a bare hevc stream, whose pictures carry no times. "
+        "Put it into MP4 or MKV at its rate, and supply that.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_film_is_told_for_what_it_is(name: str, tmp_path: Path) -> None:
+    """
+    A file of a kind that is not encoded is refused by its kind, not as damaged.
+    """
+    words, message = REFUSED[name]
+    found = verdict(made(name, tmp_path, words), tmp_path / "out")
+    assert found == [f"UnsupportedMedia: {name}: {message}"]
+
+
+def test_subtitles_that_are_pictures_are_told_so(tmp_path: Path) -> None:
+    """
+    A Blu-ray subtitle file is refused with what to supply instead.
+    """
+    path = tmp_path / "words.sup"
+    path.write_bytes(_pgs())
+    assert verdict(path, tmp_path / "out") == [
+        "UnsupportedMedia: words.sup: subtitles that are pictures (PGS). "
+        "Supply them as SRT, VTT, TTML or ASS."
+    ]
+
+
+def test_captions_within_the_pictures_are_noted(tmp_path: Path) -> None:
+    """
+    Captions by CEA-608, which travel in the pictures, are not read, and that is said.
+    """
+    bare = made("bare.h264", tmp_path, "CHART X264 -bf 0 -f h264")
+    pairs = bytes([0xFC, 0x94, 0x20]) * 2  # "resume caption loading", twice as is the custom
+    said = b"\xb5\x00\x31GA94\x03" + bytes([0xC0 | 2, 0xFF]) + pairs + b"\xff"
+    message = b"\x00\x00\x00\x01\x06\x04" + bytes([len(said)]) + said + b"\x80"
+    data = bare.read_bytes()
+    at = data.index(b"\x00\x00\x01\x65")  # the first picture's slice
+    at -= data[at - 1] == 0
+    bare.write_bytes(data[:at] + message + data[at:])
+    ffmpeg("-r", "30", "-i", bare, "-c", "copy", tmp_path / "captioned.mp4")
+    assert verdict(tmp_path / "captioned.mp4", tmp_path / "out") == [
+        PICTURES,
+        "note captions_unread: its CEA-608 or 708 captions are not read",
+        "note no_audio: no sound",
+    ]
