@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test lint bench fuzz clean
+.PHONY: help demo test lint bench fuzz soak clean
 
 help:
 	@echo "make demo [MEDIA=folder]  set up, then go from films to match cuts (your own, or three small ones)"
@@ -12,6 +12,7 @@ help:
 	@echo "make lint                 ruff and mypy --strict"
 	@echo "make bench                every benchmark, each with its table"
 	@echo "make fuzz [CASES=2000]    damaged media: every case stored or refused"
+	@echo "make soak [SECONDS=300]   eight processes on one store, killed at random: nothing is lost"
 	@echo "make clean                remove the environment and the demo"
 
 # The environment is made again when what it holds has changed. uv is installed first, since it is
@@ -35,12 +36,15 @@ lint: $(READY)
 
 bench: $(READY)
 	@for module in tests/bench/*.py; do \
-		case $$module in */__init__.py|*/_*.py) continue;; esac; \
+		case $$module in */__init__.py|*/_*.py|*/soak.py) continue;; esac; \
 		echo "== $$module"; $(BIN)/python $$module || exit 1; \
 	done
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/media.py --cases $(or $(CASES),2000)
+
+soak: $(READY)
+	$(BIN)/python tests/bench/soak.py --seconds $(or $(SECONDS),300)
 
 clean:
 	rm -rf $(VENV) demo

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from copal.fingerprint import AssetId, Json, TitleId
 
@@ -36,6 +37,10 @@ class Asset:
     essences: tuple[Essence, ...] = ()
     technical: Mapping[str, Json] = field(default_factory=dict)
     """What probing found; see ``copal.media.Technical``."""
+    added_at: datetime | None = None
+    """When it was first seen; None for one that came before Copal noted it."""
+    superseded_by: AssetId | None = None
+    """The asset that took its last place. What is stored of this one stays."""
 
     @property
     def short(self) -> str:
@@ -68,6 +73,8 @@ class Place:
     stamp: str
     """Changes when the bytes may have: modification time, or the object's ETag."""
     error: str | None = None
+    gone_at: datetime | None = None
+    """When nothing was found there any more; None while something is."""
 
 
 def title_id(name: str) -> TitleId:

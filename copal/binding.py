@@ -17,10 +17,20 @@ from typing import Any
 import pyarrow as pa
 
 from copal.errors import BadParams, BrokenContract, CopalError, RegistryError, suggestion
-from copal.feature import GIVEN_ARGUMENTS, FromValue, Pair, Value, weights_of
+from copal.feature import (
+    GIVEN_ARGUMENTS,
+    SHOT_INDEX,
+    SHOTS,
+    FromValue,
+    Pair,
+    Value,
+    per_shot_of,
+    weights_of,
+)
 from copal.fingerprint import fingerprint
 from copal.graph import Ingredients
 from copal.registry import Declaration
+from copal.weights import relative_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,19 @@ class Bound:
             inner = (typing.get_args(annotation) or (pa.Table,))[0]
             left = _as(inner, value.left)
             return Pair(left, left if value.itself else _as(inner, value.right))
+        if argument == SHOTS and (columns := per_shot_of(self.instance)):
+            return self._shots(value.rows, columns)
         return _as(annotation, value)
+
+    def _shots(self, rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+        """What a per-shot feature sees of its shots: nothing but what it says it reads."""
+        if absent := [name for name in (SHOT_INDEX, *columns) if name not in rows.column_names]:
+            raise BrokenContract(
+                f"'{self.declaration.name}' goes by the column '{absent[0]}' of its shots, which "
+                f"'{self.declaration.needs[SHOTS]}' does not have (it has "
+                f"{', '.join(rows.column_names)}). Change 'per_shot' of {self.declaration.compute}."
+            )
+        return rows.select([SHOT_INDEX, *columns])
 
 
 def _as(annotation: Any, value: Value) -> Any:
@@ -74,10 +96,14 @@ def bind(declaration: Declaration, root: Path, where: str = "registry.yaml") -> 
     """
     at = f"{where}:{declaration.line}: '{declaration.name}'"
     cls = _import(declaration, root, at)
+    relative_to(root)
     if not dataclasses.is_dataclass(cls):
         raise RegistryError(f"{at}: {declaration.compute} is no dataclass, so it has no params.")
     arguments = _arguments(cls, declaration, at)
-    return Bound(declaration, _make(cls, declaration, at), arguments)
+    bound = Bound(declaration, _make(cls, declaration, at), arguments)
+    if hasattr(cls, "per_shot"):
+        _check_per_shot(bound, at)
+    return bound
 
 
 def ingredients(bound: Bound) -> Ingredients:
@@ -195,6 +221,34 @@ def _arguments(cls: type, declaration: Declaration, at: str) -> dict[str, Any]:
             )
     hints = _hints(compute, f"{at}: an annotation of {declaration.compute}.compute")
     return {name: hints.get(name, pa.Table) for name in names}
+
+
+def _check_per_shot(bound: Bound, at: str) -> None:
+    """A per-shot feature has shots to go by, and can be computed and joined part by part."""
+    declaration, cls = bound.declaration, type(bound.instance)
+    per_shot = cls.per_shot
+    what = f"{at}: {declaration.compute} is per shot ('per_shot')"
+    if not isinstance(per_shot, tuple) or not per_shot or SHOT_INDEX in per_shot:
+        raise RegistryError(
+            f"{what}, but says {per_shot!r}. Name the columns of '{SHOTS}' that its rows follow "
+            f'from, without \'{SHOT_INDEX}\': per_shot = ("start_frame", "end_frame").'
+        )
+    if declaration.unit != "asset" or SHOTS not in declaration.needs:
+        raise RegistryError(
+            f"{what}, so its unit is 'asset' and one of its needs is called '{SHOTS}'. Here the "
+            f"unit is '{declaration.unit}' and the needs are: {', '.join(declaration.needs)}."
+        )
+    if bound.arguments[SHOTS] is not pa.Table:
+        raise RegistryError(f"{what}, so the argument '{SHOTS}' must be a pa.Table.")
+    if SHOT_INDEX not in bound.columns.names:
+        raise RegistryError(f"{what}, so its rows must have a column '{SHOT_INDEX}'.")
+    if hasattr(cls, "compute_batch"):
+        raise RegistryError(f"{what}, and has 'compute_batch': the two do not go together.")
+    if "workspace" in bound.arguments and not hasattr(cls, "join"):
+        raise RegistryError(
+            f"{what} and makes files, so it needs a method 'join(pieces, workspace)' that puts "
+            "the rows and files of some shots and of others together."
+        )
 
 
 def _hints(thing: Any, what: str) -> dict[str, Any]:

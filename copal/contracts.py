@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from copal.asset import Asset
+from copal.binding import Bound
 from copal.errors import BrokenContract, CopalError
-from copal.feature import Output, Value
+from copal.feature import SHOT_INDEX, SHOTS, Output, Value, per_shot_of
+from copal.fingerprint import file_digest, rows_digest
 from copal.flow.inline import run_inline
 from copal.flow.work import cut
 from copal.graph import Graph
 from copal.project import REGISTRY_FILE, Project
 from copal.registry import load
+from copal.run.pieces import compute_some, joined, pieces_of
 
 
 def feature_names(root: Path) -> list[str]:
@@ -33,8 +38,9 @@ def sample_media(folder: Path) -> Path:
 def check_feature(root: Path, feature: str, media: Path, folder: Path) -> None:
     """Compute a feature of a repository on a film, and hold it to its contract.
 
-    The same media gives the same rows twice, frame ranges are in order and disjoint, and a need
-    without rows gives no rows and the right columns.
+    The same media gives the same rows twice, frame ranges are in order and disjoint, a need
+    without rows gives no rows and the right columns, and the rows of a per-shot feature are those
+    it gives when it is asked for some of the shots only.
 
     Parameters
     ----------
@@ -58,6 +64,74 @@ def check_feature(root: Path, feature: str, media: Path, folder: Path) -> None:
     for value in first[0]:
         _check_ranges(feature, value.rows)
     _check_empty(Project(root), feature, media, folder)
+    project = Project(root, store=str(folder / "first"))
+    if per_shot_of(project.bound(feature).instance):
+        (asset,) = project.catalog.assets()
+        (folder / "per-shot").mkdir()
+        check_per_shot(
+            project.bound(feature), _arguments(project, feature, asset, media), folder / "per-shot"
+        )
+
+
+def check_per_shot(bound: Bound, given: Mapping[str, Any], folder: Path) -> None:
+    """Hold a per-shot feature to it that its rows of a shot follow from that shot alone.
+
+    Parameters
+    ----------
+    given
+        The arguments of ``compute`` for some asset, without ``workspace``.
+    folder
+        An empty folder.
+
+    Raises
+    ------
+    BrokenContract
+        Rows or files differ, byte for byte, when every second shot is computed by itself, or the
+        first one.
+    """
+    shots = given[SHOTS]
+    if not len(shots):
+        return
+    everything = _of_shots(bound, given, [range(len(shots))], folder / "all")
+    for name, parts in (
+        ("every second shot", [range(0, len(shots), 2), range(1, len(shots), 2)]),
+        ("the first shot", [range(min(1, len(shots))), range(1, len(shots))]),
+    ):
+        made = _of_shots(bound, given, [part for part in parts if part], folder / name)
+        if difference := _difference(everything, made):
+            raise BrokenContract(
+                f"'{bound.declaration.name}' says that it is per shot, but {difference} when "
+                f"{name} is computed by itself. Let no shot's rows depend on the shots beside it, "
+                "nor on how many there are; or do not say 'per_shot'."
+            )
+
+
+def _of_shots(
+    bound: Bound, given: Mapping[str, Any], parts: Sequence[range], folder: Path
+) -> Output:
+    """A value out of parts that are computed one by one."""
+    sources: dict[int, tuple[Value, int]] = {}
+    for number, part in enumerate(parts):
+        workspace = folder / str(number)
+        workspace.mkdir(parents=True)
+        own = dict(given) | ({"workspace": workspace} if "workspace" in bound.arguments else {})
+        made = compute_some(bound, own, given[SHOTS].take(list(part)))
+        sources |= {place: (made, given[SHOTS][SHOT_INDEX][place].as_py()) for place in part}
+    pieces = pieces_of([sources[place] for place in sorted(sources)], given[SHOTS])
+    return joined(bound, pieces, folder if "workspace" in bound.arguments else None)
+
+
+def _difference(one: Output, other: Output) -> str:
+    """In which column or file two values differ, in words; empty when in none."""
+    if one.rows.num_rows != other.rows.num_rows:
+        return f"it gives {other.rows.num_rows} rows instead of {one.rows.num_rows}"
+    for name in one.rows.column_names:
+        if rows_digest(one.rows.select([name])) != rows_digest(other.rows.select([name])):
+            return f"its column '{name}' has other values"
+    for name, path in one.files.items():
+        if name not in other.files or file_digest(path) != file_digest(other.files[name]):
+            return f"its file '{name}' has other bytes"
+    return ""
 
 
 def _compute(root: Path, feature: str, media: Path, store: Path) -> tuple[list[Value], list[str]]:
@@ -95,25 +169,12 @@ def _check_ranges(feature: str, rows: pa.Table) -> None:
 
 def _check_empty(project: Project, feature: str, media: Path, folder: Path) -> None:
     bound = project.bound(feature)
-    of_rows = {
-        argument: project.bound(need).columns
-        for argument, need in bound.declaration.needs.items()
-        if bound.arguments[argument] is pa.Table
-    }
+    of_rows = any(bound.arguments[each] is pa.Table for each in bound.declaration.needs)
     if not of_rows or bound.declaration.unit == "pair":
         return
     own = Project(project.root, store=str(folder / "first"))
     (asset,) = own.catalog.assets()
-    given: dict[str, Any] = {}
-    for argument, need in bound.declaration.needs.items():
-        value = own.table(need).read([asset.id])[asset.id].value()
-        if argument in of_rows:
-            value = Value(of_rows[argument].empty_table(), value.files)
-        given[argument] = bound.hand_over(argument, value)
-    if "source" in bound.arguments:
-        from copal.media import Source
-
-        given["source"] = Source(asset.id, media, media.name)
+    given = _arguments(own, feature, asset, media, empty=True)
     if "workspace" in bound.arguments:
         workspace = folder / "empty"
         workspace.mkdir()
@@ -125,3 +186,21 @@ def _check_empty(project: Project, feature: str, media: Path, folder: Path) -> N
             f"'{feature}': without rows of its needs it gave {rows.num_rows} rows of "
             f"{rows.schema.names}; it must give none, of {bound.columns.names}."
         )
+
+
+def _arguments(
+    project: Project, feature: str, asset: Asset, media: Path, *, empty: bool = False
+) -> dict[str, Any]:
+    """What ``compute`` is called with, less the workspace; ``empty`` leaves out all rows."""
+    bound = project.bound(feature)
+    given: dict[str, Any] = {}
+    for argument, need in bound.declaration.needs.items():
+        value = project.table(need).read([asset.id])[asset.id].value()
+        if empty and bound.arguments[argument] is pa.Table:
+            value = Value(project.bound(need).columns.empty_table(), value.files)
+        given[argument] = bound.hand_over(argument, value)
+    if "source" in bound.arguments:
+        from copal.media import Source
+
+        given["source"] = Source(asset.id, media, media.name)
+    return given

@@ -6,7 +6,8 @@ CopalError
 ├─ MediaError       whoever supplied the file       UnreadableMedia, UnsupportedMedia
 ├─ FeatureError     the author of the feature       ComputeFailed, BrokenContract, MissingWeights
 └─ StoreError       the operator, or time           WriteConflict, StoreUnavailable, WorkerDied,
-                                                    MissingValue, NewerStore
+                                                    MissingValue, NewerStore,
+                                                    DeployFailed
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ class MissingValue(StoreError):
 
 class NewerStore(StoreError):
     """The store was written by a Copal that knows more than this one."""
+
+
+class DeployFailed(StoreError):
+    """A cluster did not take the flow: it is not there, gives no permission, or refuses."""
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:

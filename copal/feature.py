@@ -31,6 +31,9 @@ Parts = Mapping[str, tuple[int, tuple[int, ...]]]
 GIVEN_ARGUMENTS = ("source", "workspace")
 """Arguments of ``compute`` that are no needs."""
 
+SHOTS, SHOT_INDEX = "shots", "shot_index"
+"""The argument of a per-shot feature that holds its shots, and the column that numbers them."""
+
 
 class File(Protocol):
     """A stored file, wherever its bytes are."""
@@ -132,6 +135,27 @@ class BatchFeature(Feature, Protocol):
         """
 
 
+class PerShotFeature(Feature, Protocol):
+    """A feature whose rows of a shot follow from that shot alone, whichever shots stand beside it.
+
+    When shots were found anew and most of them stayed where they were, their rows are taken from
+    the older value, and ``compute`` is called with the others only: any of the shots, in order.
+    The contract suite holds a feature to that.
+    """
+
+    per_shot: ClassVar[tuple[str, ...]]
+    """Columns of ``shots`` that its rows follow from; ``compute`` is given these and
+    ``shot_index``, and no others."""
+
+    def join(self, pieces: Sequence[Value], workspace: Path) -> Output:
+        """One value out of pieces of it, for a feature that makes files; not called otherwise.
+
+        Each piece holds the rows of a run of shots, numbered as they are now, and the files that
+        these rows were stored with, in which the run is one, too. What comes out is what
+        ``compute`` of all shots would make, byte for byte.
+        """
+
+
 def speed_only(default: T) -> T:
     """A param that changes how fast rows are made, never the rows: it stays out of the recipe."""
     return field(default=default, metadata={"speed_only": True})
@@ -145,6 +169,11 @@ def weights_of(feature: object) -> dict[str, str]:
     """
     method = getattr(feature, "weights_digests", None)
     return dict(method()) if method is not None else {}
+
+
+def per_shot_of(feature: object) -> tuple[str, ...]:
+    """Columns of ``shots`` that a per-shot feature follows from; none when it is not per shot."""
+    return tuple(getattr(feature, "per_shot", ()))
 
 
 def parts_of(feature: object) -> Parts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import networkx as nx
 
 from copal.errors import DependencyCycle
-from copal.fingerprint import Json, RecipeId, fingerprint
+from copal.fingerprint import Json, RecipeId, fingerprint, pair_assets
 from copal.registry import KINDS, Declaration, FeatureName, Registry
 
 
@@ -40,6 +40,11 @@ class Recipe:
     def id(self) -> RecipeId:
         """Digest of all parts; equal recipes give equal rows for equal media."""
         return RecipeId(fingerprint("recipe", **self.parts(), needs=dict(self.needs)))
+
+    @property
+    def label(self) -> str:
+        """For people: ``v2 (379678fb)``."""
+        return f"v{self.version} ({self.id[:8]})"
 
     def parts(self) -> dict[str, Json]:
         """The parts without the needs, whose *values* stand in for them in an inputs digest."""
@@ -103,6 +108,13 @@ class Graph:
         """Every feature that needs this one, directly or not, in order."""
         found = nx.descendants(self._graph, self.declaration(name).name)
         return tuple(other for other in self.order if other in found)
+
+    def units_of_need(self, feature: str, need: str, unit: str) -> tuple[str, ...]:
+        """The units of a need that a unit of a feature takes: both assets' for a pair of them."""
+        mine, its = self.declaration(feature).unit, self.declaration(need).unit
+        if mine == "pair" and its == "asset":
+            return tuple(dict.fromkeys(pair_assets(unit)))
+        return (unit,)
 
     def layers(self) -> list[Sequence[FeatureName]]:
         """Features by their distance from the media, for drawing."""

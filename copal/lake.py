@@ -9,24 +9,37 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from copal.arrivals import Arrival, add
+from copal import rows
+from copal.arrivals import Arrival, Reconciler, add
+from copal.arrivals.sweep import Swept, sweep, take_in
 from copal.arrivals.titles import TitleWords
 from copal.asset import Asset, Title
-from copal.errors import MissingValue, RequestError
+from copal.errors import MissingValue
 from copal.feature import Value
-from copal.fingerprint import UnitId, pair_assets, pair_unit
+from copal.keeping import Keeping
 from copal.plan import Plan
+from copal.price import Price
 from copal.project import Project
+from copal.reading import parted
+from copal.releasing import Releasing
 from copal.run.report import RunReport
 from copal.search import MatchAnswer, Question, match
 from copal.search.cuts import ENCODE
 from copal.search.evaluate import Quality, evaluate
-from copal.status import Status, status, why
+from copal.selection import Selection, select
+from copal.status import Status, status
+from copal.store.arrivals import ArrivalRow, Arrivals
+from copal.store.runs import Run
+from copal.why import why
 
 if TYPE_CHECKING:
     import lancedb
 
-    from copal.flow.metaflow_engine import Listener
+    from copal.diff import RegistryDiff
+    from copal.flow.backfill import Backfill
+    from copal.flow.drive import Listener
+    from copal.flow.requests import Answer
+    from copal.lineage import Origin
     from copal.media import Encode
 
 Engine = Literal["metaflow", "inline"]
@@ -44,13 +57,31 @@ class Lake:
 
     # What there is
 
+    def seen(self, *features: str, at: str = "") -> Lake:
+        """This lake as one question sees it, for reads that must belong together.
+
+        Each read takes the recipes that are released when it begins. Reads through ``seen`` all
+        take one set, whoever promotes meanwhile, and with it what its features were made from.
+
+        >>> seen = lake.seen("shots@v1")
+        >>> seen.rows("shots"), seen.encode("Harbour")
+
+        Parameters
+        ----------
+        features
+            What the reads are about, each ``FEATURE`` or ``FEATURE@AT``.
+        at
+            ``release``, ``today``, or the name of a snapshot.
+        """
+        return Lake(self.project.at(at, *features))
+
     def assets(self, titles: Sequence[str] = ()) -> list[Asset]:
         """Every asset, or those of titles, by id."""
-        return self.project.select(titles)
+        return self.project.at().select(titles)
 
     def titles(self) -> list[Title]:
         """Every title, by id."""
-        return self.project.catalog.titles()
+        return self.project.at().catalog.titles()
 
     def rows(
         self, feature: str, titles: Sequence[str] = (), *, version: int | None = None
@@ -59,38 +90,19 @@ class Lake:
 
         Parameters
         ----------
+        feature
+            ``FEATURE`` for the released recipe; ``FEATURE@today``, ``FEATURE@v1`` (the newest of
+            that version), ``FEATURE@3f9a07c1`` (a recipe) or ``FEATURE@SNAPSHOT`` for another.
         version
-            Read the newest stored recipe of this version instead of today's.
+            The same as ``FEATURE@v…``.
 
         Returns
         -------
         The feature's columns after ``asset_id`` (``left_asset_id`` and ``right_asset_id`` for a
         feature of pairs), in the order of the units. Units without a value are left out.
         """
-        declaration = self.project.graph.declaration(feature)
-        table = self.project.table(feature, version)
-        chosen = {asset.id for asset in self.assets(titles)}
-        units = sorted(
-            unit
-            for unit in table.index().units
-            if all(asset in chosen for asset in pair_assets(unit) if asset)
-        )
-        found = table.read(units)
-        parts = []
-        for unit in units:
-            rows = found[unit].rows
-            left, right = pair_assets(unit)
-            names = {"asset_id": left}
-            if declaration.unit == "pair":
-                names = {"left_asset_id": left, "right_asset_id": right}
-            for place, (name, asset) in enumerate(names.items()):
-                rows = rows.add_column(place, name, pa.array([asset] * rows.num_rows, pa.string()))
-            parts.append(rows)
-        if parts:
-            return pa.concat_tables(parts)
-        keys = ["left_asset_id", "right_asset_id"] if declaration.unit == "pair" else ["asset_id"]
-        columns = self.project.bound(feature).columns
-        return pa.schema([*((key, pa.string()) for key in keys), *columns]).empty_table()
+        self.project.expect_store()
+        return rows.rows(self.project, _at(feature, version), titles)
 
     def table(self, feature: str, *, version: int | None = None) -> lancedb.table.Table:
         """The feature's own table, to explore with LanceDB; one row per unit, rows in ``items``.
@@ -100,16 +112,7 @@ class Lake:
         MissingValue
             Nothing was stored yet.
         """
-        import lancedb
-
-        folder = self.project.table(feature, version).values_uri().rpartition("/")[0]
-        database = lancedb.connect(folder, storage_options=self.project.folder.storage_options)
-        try:
-            return database.open_table("values")
-        except (ValueError, FileNotFoundError) as exc:
-            raise MissingValue(
-                f"'{feature}': nothing was stored yet. 'copal run' does it."
-            ) from exc
+        return rows.lance_table(self.project, _at(feature, version))
 
     def value(self, asset: str, feature: str, other: str | None = None) -> Value:
         """One value: the rows and files of a feature on an asset, or on two.
@@ -119,14 +122,15 @@ class Lake:
         MissingValue
             It is not stored; ``why`` tells the reason.
         """
-        one = self.project.asset(asset).id
-        unit = UnitId(one)
-        if self.project.graph.declaration(feature).unit == "pair":
-            unit = pair_unit(one, self.project.asset(other).id if other else one)
-        found = self.project.table(feature).read([unit])
-        if unit not in found:
-            raise MissingValue(" ".join(self.why(asset, feature, other)))
-        return found[unit].value()
+        self.project.expect_store()
+        found = rows.value(self.project, asset, feature, other)
+        if found is None:
+            name = parted(feature)[0]
+            raise MissingValue(
+                f"'{name}' {self.project.recipe(feature).label}, which is read here, has no value "
+                f"of {asset}. Today: " + " ".join(self.why(asset, name, other))
+            )
+        return found
 
     def encode(self, asset: str) -> Encode:
         """The standard encode of an asset; its ``video.frames(...)`` gives pictures."""
@@ -141,6 +145,18 @@ class Lake:
     ) -> Iterator[Arrival]:
         """Bring files, folders and ``s3://bucket/key`` into the catalogue, one by one."""
         return add(self.project, [os.fspath(path) for path in paths], words)
+
+    def sweep(self, place: str | os.PathLike[str]) -> Swept:
+        """What differs between a folder, or ``s3://bucket/prefix``, and the catalogue."""
+        return sweep(Reconciler(self.project, "sweep"), os.fspath(place))
+
+    def take_in(self, found: Swept) -> Iterator[Arrival]:
+        """Bring in what a sweep found, and note what is gone, one by one."""
+        return take_in(self.project, found)
+
+    def arrivals(self, decisions: Sequence[str] = ()) -> list[ArrivalRow]:
+        """Everything that arrived, or what was decided so, in the order of its time."""
+        return Arrivals(self.project.folder).rows(decisions=decisions)
 
     def plan(
         self,
@@ -170,24 +186,76 @@ class Lake:
         engine: Engine = "metaflow",
         max_workers: int | None = None,
         listen: Listener | None = None,
+        by: str = "python",
     ) -> RunReport:
-        """Do a plan. With nothing in it, no flow is started."""
-        from copal.flow.work import cut
+        """Do a plan, but for cells that a live run is computing. With none, no flow is started.
 
-        if plan.cells == 0:
-            return RunReport()
-        workers = max_workers if max_workers is not None else os.cpu_count() or 1
-        if workers < 1:
-            raise RequestError(f"--max-workers {workers}: need one or more.")
-        work = cut(plan, self.project.catalog.assets(), workers)
-        self.project.store.introduce()
-        if engine == "inline":
-            from copal.flow.inline import run_inline
+        ``by`` is what ``copal runs`` says of who started the run.
+        """
+        from copal.flow.drive import drive
 
-            return run_inline(self.project, work)
-        from copal.flow.metaflow_engine import run_metaflow
+        return drive(self.project, plan, engine=engine, max_workers=max_workers, listen=listen,
+                     by=by)  # fmt: skip
 
-        return run_metaflow(self.project, work, max_workers=workers, listen=listen)
+    def price(
+        self, plan: Plan, engine: Engine = "metaflow", max_workers: int | None = None
+    ) -> Price:
+        """What a plan costs, from what equal cells cost before; ``do`` takes the same arguments."""
+        from copal.flow.quote import quote
+
+        return quote(self.project, plan, flow=engine == "metaflow", max_workers=max_workers)
+
+    def request(
+        self,
+        feature: str,
+        asset: str,
+        other: str | None = None,
+        *,
+        wait: bool = False,
+        timeout_seconds: float | None = None,
+        engine: Engine = "inline",
+    ) -> Answer:
+        """One value: stored already, computed now (``wait``), asked for with a ticket, or refused.
+
+        One cell has one ticket, however many ask. One who waits computes the cell and its needs,
+        unless a run is at it, and then waits for that. After ``timeout_seconds`` nothing new is
+        begun; what this process has begun it brings to its end.
+        """
+        from copal.flow.requests import request
+
+        return request(
+            self.project, feature, asset, other,
+            wait=wait, timeout_seconds=timeout_seconds, engine=engine,
+        )  # fmt: skip
+
+    def plan_backfill(
+        self, feature: str, selection: Selection | None = None, limit: int | None = None
+    ) -> Plan:
+        """What ``backfill`` would do: ``FEATURE`` or ``FEATURE@v2``, at most ``limit`` units."""
+        from copal.flow.backfill import plan_backfill
+
+        chosen = select(self.project, selection or Selection())
+        return plan_backfill(self.project, feature, chosen, limit)
+
+    def backfill(
+        self,
+        plan: Plan,
+        *,
+        engine: Engine = "metaflow",
+        max_workers: int | None = None,
+        max_failures: str | None = None,
+        listen: Listener | None = None,
+    ) -> Backfill:
+        """Do a plan slice by slice, requests first; see ``copal.flow.backfill.work_through``.
+
+        >>> lake.backfill(lake.plan_backfill("shots@v2"), max_failures="2%")
+        """
+        from copal.flow.backfill import work_through
+
+        return work_through(
+            self.project, plan, engine=engine, max_workers=max_workers,
+            max_failures=max_failures, listen=listen,
+        )  # fmt: skip
 
     def retry(self, features: Iterable[str] = (), titles: Sequence[str] = ()) -> int:
         """Release quarantined and failed cells, so that the next run tries them; says how many."""
@@ -195,15 +263,41 @@ class Lake:
 
         return release(self.project, list(features), titles)
 
+    @property
+    def releases(self) -> Releasing:
+        """Which recipes readers see: ``standing``, ``moves``, ``promote``, ``rollback``, and
+        ``compare`` for what another recipe would change."""
+        return Releasing(self.project)
+
     # Asking
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The newest runs, the last one first: how each went, or how far it is."""
+        from copal.store.runs import runs_of
+
+        return list(runs_of(self.project.folder, limit))
 
     def status(self, titles: Sequence[str] = ()) -> Status:
         """Coverage of every feature, failures, and files that were refused."""
+        self.project.expect_store()
         return status(self.project, titles)
 
     def why(self, asset: str, feature: str, other: str | None = None) -> list[str]:
         """Sentences on why a cell is stored, missing, failed, quarantined or blocked."""
+        self.project.expect_store()
         return why(self.project, asset, feature, other)
+
+    def lineage(self, feature: str, asset: str, other: str | None = None) -> Origin:
+        """The value of a feature on an asset, and the values that it was made of."""
+        from copal.lineage import lineage
+
+        return lineage(self.project, feature, asset, other)
+
+    def diff(self, ref: str = "HEAD", *, max_workers: int | None = None) -> RegistryDiff:
+        """What ``registry.yaml`` means beside that of a commit: recipes, cells, price."""
+        from copal.diff import diff
+
+        return diff(self.project, ref, max_workers=max_workers)
 
     def match(
         self,
@@ -219,6 +313,7 @@ class Lake:
         max_seconds: float | None = None,
         fades: bool = True,
         fold: bool = True,
+        at: str = "",
     ) -> MatchAnswer:
         """The best match cuts among titles, or among all; see ``copal.search.Question``.
 
@@ -229,11 +324,12 @@ class Lake:
         RequestError
             No such flavour, a filter that says nothing, a number that cannot be.
         """
+        self.project.expect_store()
         mix = {flavour: 1.0} if isinstance(flavour, str) else flavour or {}
         return match(self.project, Question(
             titles=tuple(titles), where=where, flavours=mix, top=top, min_score=min_score,
             per_title=per_title, exclude_used=exclude_used, min_seconds=min_seconds,
-            max_seconds=max_seconds, fades=fades, fold=fold,
+            max_seconds=max_seconds, fades=fades, fold=fold, at=at,
         ))  # fmt: skip
 
     def evaluate(
@@ -243,6 +339,7 @@ class Lake:
         *,
         seed: int = 0,
         samples: int = 1000,
+        at: str = "",
     ) -> list[Quality]:
         """How well flavours (every stored one) rank a CSV file of labelled pairs of shots.
 
@@ -251,23 +348,48 @@ class Lake:
         RequestError
             The file or one of its rows means nothing, a flavour is unknown, or nothing is stored.
         """
-        return evaluate(self.project, Path(pairs), mixes, seed=seed, samples=samples)
+        self.project.expect_store()
+        return evaluate(self.project, Path(pairs), mixes, seed=seed, samples=samples, reads=at)
+
+    @property
+    def keeping(self) -> Keeping:
+        """Snapshots, compaction, verification, and what may be removed.
+
+        >>> lake.keeping.snapshot("before-the-new-detector")
+        """
+        self.project.expect_store()
+        return Keeping(self.project)
 
 
-def open(path: str | os.PathLike[str] | None = None, *, store: str | None = None) -> Lake:
+def _at(feature: str, version: int | None) -> str:
+    return feature if version is None else f"{feature}@v{version}"
+
+
+def open(
+    path: str | os.PathLike[str] | None = None, *, store: str | None = None, at: str = ""
+) -> Lake:
     """The lake of a project folder, or of the nearest one above the working directory.
 
     Parameters
     ----------
     store
         A folder or ``s3://bucket/prefix``, instead of ``$COPAL_STORE`` or the registry's.
+    at
+        What every read sees, unless it says something else: ``release`` (when not given),
+        ``today``, or the name of a snapshot.
 
     Raises
     ------
     RegistryError
         There is no usable ``registry.yaml``.
+    RequestError
+        There is no such snapshot.
     """
-    return Lake(Project.find(Path(path) if path is not None else None, store))
+    project = Project.find(Path(path) if path is not None else None, store)
+    if at:
+        project.reads = at
+        project.at()
+    return Lake(project)
 
 
 __all__ = ["Lake", "open"]

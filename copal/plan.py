@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, S
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import combinations_with_replacement
+from operator import attrgetter
 
 from copal.asset import Asset
 from copal.errors import WorkerDied
@@ -51,11 +52,13 @@ class Failure:
     error_class: str
     retryable: bool
     tries: int
+    skipped: bool = False
+    """Whether a rule of the registry says that such a failure is none: the cell is left out."""
 
     @property
     def final(self) -> bool:
         """Whether the cell is quarantined: not tried again until something changes."""
-        return not self.retryable or self.tries >= MAX_TRIES
+        return self.skipped or not self.retryable or self.tries >= MAX_TRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,11 @@ class FeaturePlan:
     """Unit → the sentence that names the need it waits for."""
     changes: Mapping[Reason, str]
     """Reason → what changed, where there is more to say: ``1 → 2``."""
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Unit → the sentence that says why it, or a need of it, is left out without being missed."""
+    carryable: frozenset[str] = frozenset()
+    """Units of cells that perhaps are carried over: an older recipe that is equal but for its
+    needs has a value. Whether the inputs are equal too is seen when the needs are there."""
 
     @property
     def reasons(self) -> Counter[Reason]:
@@ -137,6 +145,16 @@ class Plan:
     def blocked(self) -> int:
         """How many cells wait for a need that is quarantined."""
         return sum(len(each.blocked) for each in self.features)
+
+    @property
+    def skipped(self) -> int:
+        """How many cells are left out by a rule of the registry."""
+        return sum(len(each.skipped) for each in self.features)
+
+    @property
+    def carryable(self) -> int:
+        """How many cells are perhaps carried over; none more are."""
+        return sum(len(each.carryable) for each in self.features)
 
     def __iter__(self) -> Iterator[FeaturePlan]:
         return iter(self.features)
@@ -202,6 +220,7 @@ def _plan_feature(
     following: bool,
 ) -> FeaturePlan:
     earlier = [(old.units, *_difference(old.recipe, recipe)) for old in held.earlier]
+    alike = [old.units for old in held.earlier if old.recipe.parts() == recipe.parts()]
     fresh = _fresh_reason(declaration, held, needs)
     upstream = [(need, needs[need]) for need in dict.fromkeys(declaration.needs.values())]
     stuck = {
@@ -209,26 +228,34 @@ def _plan_feature(
         for need, part in upstream
         if part.quarantined or part.blocked
     }
+    left_out = {need: part.skipped.keys() for need, part in upstream if part.skipped}
     cells: list[Cell] = []
+    skipped: dict[str, str] = {}
+    carryable: set[str] = set()
     quarantined: dict[str, Failure] = {}
     blocked: dict[str, str] = {}
     changes: dict[Reason, str] = {}
-    stored = 0
-    for unit in units:
+    # Nearly all units of a large catalogue are stored: those are counted, not looked at.
+    todo = units if forced or following else [u for u in units if u not in held.stored]
+    stored = len(units) - len(todo)
+    for unit in todo:
         if unit in held.stored:
-            if forced:
-                cells.append(Cell(unit, Reason.FORCED, replace=True))
-            elif following:
-                cells.append(Cell(unit, Reason.INPUT, replace=True))
-            else:
-                stored += 1
+            reason = Reason.FORCED if forced else Reason.INPUT
+            cells.append(Cell(unit, reason, replace=True))
             continue
         if stuck and (why := _why_blocked(unit, declaration, stuck, needs)):
             blocked[unit] = why
             continue
+        if left_out and (need := _stuck_need(unit, declaration, left_out, needs)):
+            skipped[unit] = (
+                f"waits for '{need[0]}', which is skipped: {needs[need[0]].skipped[need[1]]}"
+            )
+            continue
         failure = held.failures.get(unit)
         if failure is not None:
-            if failure.final and not forced:
+            if failure.skipped and not forced:
+                skipped[unit] = failure.error
+            elif failure.final and not forced:
                 quarantined[unit] = failure
             else:
                 again = Reason.FORCED if forced else Reason.RETRY
@@ -239,6 +266,8 @@ def _plan_feature(
             if unit in old_units:
                 reason, change = old_reason, old_change
                 break
+        if any(unit in units for units in alike):
+            carryable.add(unit)
         if change:
             changes.setdefault(reason, change)
         cells.append(Cell(unit, reason))
@@ -252,6 +281,8 @@ def _plan_feature(
         quarantined=quarantined,
         blocked=blocked,
         changes=changes,
+        skipped=skipped,
+        carryable=frozenset(carryable),
     )
 
 
@@ -259,7 +290,7 @@ def units_of(
     declaration: Declaration, kinds: frozenset[str], assets: Collection[Asset]
 ) -> list[UnitId]:
     """The units that a feature has among assets, in order; ``kinds`` are those it applies to."""
-    fitting = sorted((asset for asset in assets if asset.kind in kinds), key=lambda asset: asset.id)
+    fitting = sorted((asset for asset in assets if asset.kind in kinds), key=attrgetter("id"))
     if declaration.unit == "asset":
         return [UnitId(asset.id) for asset in fitting]
     return sorted(
@@ -320,13 +351,24 @@ def _why_blocked(
     stuck: Mapping[FeatureName, Set[str]],
     needs: Mapping[FeatureName, FeaturePlan],
 ) -> str | None:
+    found = _stuck_need(unit, declaration, stuck, needs)
+    return _block_sentence(found[1], found[0], needs[found[0]]) if found else None
+
+
+def _stuck_need(
+    unit: str,
+    declaration: Declaration,
+    stuck: Mapping[FeatureName, Set[str]],
+    needs: Mapping[FeatureName, FeaturePlan],
+) -> tuple[FeatureName, str] | None:
+    """The first need, with its unit, that has no value and gets none."""
     for need, units in stuck.items():
         if unit in units:
-            return _block_sentence(unit, need, needs[need])
+            return need, unit
         if declaration.unit == "pair" and needs[need].unit == "asset":
             for asset in pair_assets(unit):
                 if asset in units:
-                    return _block_sentence(asset, need, needs[need])
+                    return need, asset
     return None
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from functools import cached_property
+from itertools import combinations_with_replacement, repeat
 from pathlib import Path
 
 from copal import binding, registry
-from copal.asset import Asset, Title, title_id
+from copal.asset import Asset, Title
 from copal.binding import Bound
-from copal.errors import MissingValue, RequestError, UnknownTitle, suggestion
-from copal.fingerprint import AssetId
+from copal.errors import BadParams, FeatureError, RequestError, UnknownTitle, suggestion
+from copal.fingerprint import AssetId, RecipeId, pair_unit
 from copal.graph import Graph, Recipe
 from copal.plan import Earlier, Failure, Held, Plan, plan
-from copal.registry import FeatureName
+from copal.reading import RELEASE, Reading, parted
+from copal.registry import Declaration, FeatureName
 from copal.store import Catalog, LanceStore, open_folder
 from copal.store.lance_store import LanceTable
 
 REGISTRY_FILE = "registry.yaml"
+
+TABLES_AT_ONCE = 8
+FEW_ASSETS = 16
+"""Assets whose units, pairs included, are looked up one by one."""
 
 
 class Project:
@@ -31,9 +39,14 @@ class Project:
         self.graph = Graph(self.registry)
         self.location = store or os.environ.get("COPAL_STORE") or self.registry.store
         """Where the store is: as given, ``$COPAL_STORE``, or the registry's ``store``."""
+        self._named = self.location if store or os.environ.get("COPAL_STORE") else None
         self.folder = open_folder(self.location, self.root)
         self.store = LanceStore(self.folder)
         self.catalog = Catalog(self.folder)
+        self.reads = RELEASE
+        """What is read where a question does not say: ``release``, ``today``, or a snapshot."""
+        self._reading: Reading | None = None
+        self._todays: dict[FeatureName, Bound] = {}
         self._bound: dict[FeatureName, Bound] = {}
 
     @staticmethod
@@ -45,49 +58,131 @@ class Project:
         RegistryError
             There is none, or it cannot be read.
         """
-        named = start or os.environ.get("COPAL_PROJECT")
-        if named:
-            return Project(Path(named), store)
-        here = Path.cwd()
-        for folder in (here, *here.parents):
-            if (folder / REGISTRY_FILE).exists():
-                return Project(folder, store)
-        return Project(here, store)
+        return Project(find_root(start), store)
+
+    def expect_store(self) -> None:
+        """Nothing, unless somebody named a store that is not there; the registry's may be new.
+
+        Raises
+        ------
+        RequestError
+            There is no store at the place named.
+        """
+        if self._named is None or self.folder.get("store.json") is not None:
+            return
+        if not self.folder.names("catalog") and not self.folder.names("features"):
+            raise RequestError(f"no store at {self._named}. 'copal add' makes it.")
 
     def bound(self, name: str) -> Bound:
-        """A feature's class, made with its params."""
+        """A feature's class, made with its params: today's, or those of the recipe that is read.
+
+        Raises
+        ------
+        RequestError
+            The class does not take the params of the recipe that is read any more.
+        """
         declaration = self.graph.declaration(name)
+        today = self._bound_today(declaration)
+        if self._reading is None:
+            return today
         if declaration.name not in self._bound:
-            self._bound[declaration.name] = binding.bind(
-                declaration, self.root, self.registry.where
-            )
+            self._bound[declaration.name] = self._bound_as_read(today)
         return self._bound[declaration.name]
+
+    def _bound_today(self, declaration: Declaration) -> Bound:
+        if declaration.name not in self._todays:
+            made = binding.bind(declaration, self.root, self.registry.where)
+            self._todays[declaration.name] = made
+        return self._todays[declaration.name]
+
+    def _bound_as_read(self, today: Bound) -> Bound:
+        declaration = today.declaration
+        try:
+            recipe = self.reading.recipe(declaration.name)
+        except FeatureError:  # nothing is stored, and here nobody can compute it
+            return today
+        specs = fields(today.instance)
+        speed = {spec.name for spec in specs if spec.metadata.get("speed_only")}
+        kept = {name: value for name, value in declaration.params.items() if name in speed}
+        try:
+            older = replace(declaration, params=kept | dict(recipe.params))
+            return binding.bind(older, self.root, self.registry.where)
+        except BadParams as exc:
+            raise RequestError(
+                f"'{declaration.name}' {recipe.label} was computed with params that "
+                f"{declaration.compute} does not take any more, so its rows can be shown and "
+                "nothing else."
+            ) from exc
 
     def recipes(self, features: Iterable[str] = ()) -> dict[FeatureName, Recipe]:
         """Recipes of the features named, or of the default ones, with all they need, in order."""
         names = self.graph.targets(features)
-        found = {name: binding.ingredients(self.bound(name)) for name in names}
+        found = {
+            name: binding.ingredients(self._bound_today(self.graph.declaration(name)))
+            for name in names
+        }
         return self.graph.recipes(names, found)
 
-    def recipe(self, feature: str, version: int | None = None) -> Recipe:
-        """Today's recipe of a feature, or the newest stored one of a version.
+    @property
+    def reading(self) -> Reading:
+        """Which recipes are read: looked up anew each time, unless this is ``at`` one question."""
+        if self._reading is not None:
+            return self._reading
+        return self._looked_up(self.reads)
+
+    def _looked_up(self, at: str) -> Reading:
+        return Reading(self.graph, self.store, lambda name: self.recipes([name])[name], at)
+
+    def at(
+        self,
+        at: str = "",
+        *features: str,
+        recipes: Mapping[FeatureName, RecipeId] | None = None,
+    ) -> Project:
+        """The project as one question sees it: one set of recipes, looked up once.
+
+        Parameters
+        ----------
+        at
+            ``release``, ``today`` or a snapshot; what the project reads otherwise when empty.
+        features
+            What the question is about, each ``FEATURE`` or ``FEATURE@AT``: everything is read as
+            it was when they were made from it.
+        recipes
+            Or what an answer was read from, to read more that belongs to it.
 
         Raises
         ------
-        MissingValue
-            No recipe of that version has a table.
+        RequestError
+            There is no such version or snapshot, or the features do not belong together.
         """
-        if version is None:
-            return self.recipes([feature])[FeatureName(feature)]
-        declared = self.graph.declaration(feature)
-        for recipe in self.store.recipes(declared.name):
-            if recipe.version == version:
-                return recipe
-        raise MissingValue(f"'{feature}' v{version}: nothing was stored under this version.")
+        keep = self._reading is not None and at in ("", self._reading.at)
+        reading = self.reading if keep else self._looked_up(at or self.reads)
+        reading = reading.with_pins(recipes) if recipes is not None else reading.about(*features)
+        seen = copy.copy(self)
+        seen._reading, seen._bound = reading, {}
+        if reading.snapshot is not None and not keep:
+            seen.catalog = reading.snapshot.assets(self.folder)
+            seen.__dict__.pop("titles", None)
+        return seen
 
-    def table(self, feature: str, version: int | None = None) -> LanceTable:
-        """Values of a feature under today's recipe, or under the newest of a version."""
-        return self.store.table(self.recipe(feature, version))
+    def recipe(self, feature: str) -> Recipe:
+        """The recipe of a feature that is read: the released one, unless something else is said.
+
+        Parameters
+        ----------
+        feature
+            ``FEATURE``, or ``FEATURE@AT``.
+        """
+        name, at = parted(feature)
+        reading = self.reading.about(feature) if at else self.reading
+        return reading.recipe(name)
+
+    def table(self, feature: str) -> LanceTable:
+        """The values of a feature that are read; see ``recipe``."""
+        name, at = parted(feature)
+        reading = self.reading.about(feature) if at else self.reading
+        return reading.table(name)
 
     @cached_property
     def titles(self) -> dict[str, Title]:
@@ -102,12 +197,11 @@ class Project:
         UnknownTitle
             One of the names means nothing here.
         """
-        assets = self.catalog.assets()
         if not titles:
-            return assets
+            return self.catalog.assets()
         chosen: dict[AssetId, Asset] = {}
         for name in titles:
-            found = self._named(name, assets)
+            found = self.catalog.find(name)
             if not found:
                 known = [*self.titles, *(title.name for title in self.titles.values())]
                 raise UnknownTitle(
@@ -116,22 +210,6 @@ class Project:
                 )  # fmt: skip
             chosen |= {asset.id: asset for asset in found}
         return sorted(chosen.values(), key=lambda asset: asset.id)
-
-    def _named(self, name: str, assets: Sequence[Asset]) -> list[Asset]:
-        wanted = title_id(name)
-        by_title = [asset for asset in assets if asset.title == wanted]
-        if by_title:
-            return by_title
-        known = {title.id for title in self.titles.values() if title_id(title.name) == wanted}
-        by_name = [asset for asset in assets if asset.title in known]
-        if by_name:
-            return by_name
-        by_show = [asset for asset in assets if asset.show and title_id(asset.show) == wanted]
-        if by_show:
-            return by_show
-        if len(name) < 4:
-            return []
-        return [asset for asset in assets if asset.id.startswith(name.lower())]
 
     def asset(self, name: str) -> Asset:
         """The one asset that a name means.
@@ -147,18 +225,22 @@ class Project:
             raise RequestError(f"'{name}' means {len(found)} assets ({ids}). Name one by its id.")
         return found[0]
 
-    def held(self, recipes: Mapping[FeatureName, Recipe]) -> dict[FeatureName, Held]:
-        """What the store holds of each feature: units, failures, older recipes."""
-        return {name: self._held(recipe) for name, recipe in recipes.items()}
+    def held(
+        self, recipes: Mapping[FeatureName, Recipe], units: Sequence[str] | None = None
+    ) -> dict[FeatureName, Held]:
+        """What the store holds of each feature, or of a few units of it: values, failures."""
+        with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+            found = pool.map(self._held, recipes.values(), repeat(units))
+            return dict(zip(recipes, found, strict=True))
 
-    def _held(self, recipe: Recipe) -> Held:
+    def _held(self, recipe: Recipe, units: Sequence[str] | None) -> Held:
         table = self.store.table(recipe)
-        stored = table.index().units
+        stored = table.index(units).units
         older = [each for each in self.store.recipes(recipe.feature) if each.id != recipe.id]
         return Held(
             stored=stored,
-            failures={u: f for u, f in failures(table).items() if u not in stored},
-            earlier=[Earlier(each, self.store.table(each).index().units) for each in older],
+            failures={u: f for u, f in failures(table, units).items() if u not in stored},
+            earlier=[Earlier(each, self.store.table(each).index(units).units) for each in older],
         )
 
     def plan(
@@ -170,24 +252,44 @@ class Project:
         """What is missing for features (the default ones) on titles (all), and why."""
         wanted = list(features)
         recipes = self.recipes([*wanted, *force] if wanted else force and self._with_default(force))
-        return plan(self.graph, recipes, self.select(titles), self.held(recipes), force=force)
+        assets = self.select(titles)
+        held = self.held(recipes, _few_units(assets) if titles else None)
+        return plan(self.graph, recipes, assets, held, force=force)
 
     def _with_default(self, force: Sequence[str]) -> list[str]:
         return [*self.graph.targets(), *force]
 
 
-def failures(table: LanceTable) -> dict[str, Failure]:
+def find_root(start: Path | None = None) -> Path:
+    """The folder given, ``$COPAL_PROJECT``, or the nearest above this one that has a registry."""
+    named = start or os.environ.get("COPAL_PROJECT")
+    if named:
+        return Path(named)
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if (f / REGISTRY_FILE).exists()), here)
+
+
+def _few_units(assets: Sequence[Asset]) -> list[str] | None:
+    """All units among a few assets; of many, None, since a whole column is then read sooner."""
+    if len(assets) > FEW_ASSETS:
+        return None
+    ids = [asset.id for asset in assets]
+    return [*ids, *(pair_unit(a, b) for a, b in combinations_with_replacement(ids, 2))]
+
+
+def failures(table: LanceTable, units: Sequence[str] | None = None) -> dict[str, Failure]:
     """The last failure of each unit under a recipe; one that a person released counts no tries."""
     found: dict[str, Failure] = {}
-    for attempt in table.attempts(["failed", "released"]):
+    for attempt in table.attempts(["failed", "skipped", "released"], units):
         before = found.get(attempt.unit)
-        if attempt.outcome == "failed":
+        if attempt.outcome != "released":
             found[attempt.unit] = Failure(
                 error=attempt.error,
                 error_class=attempt.error_class,
                 retryable=attempt.retryable,
                 tries=1 + (before.tries if before else 0),
+                skipped=attempt.outcome == "skipped",
             )
         elif before is not None:
-            found[attempt.unit] = replace(before, retryable=True, tries=0)
+            found[attempt.unit] = replace(before, retryable=True, tries=0, skipped=False)
     return found

@@ -12,12 +12,13 @@ from copal.project import REGISTRY_FILE, Project
 FIRST_FEATURES = ("standard_encode", "shots")
 """What a new repository starts with: one feature of media, one of another feature."""
 
-_CONTRACT_TEST = '''"""Every feature of the registry keeps its contract, on a small film."""
+_CONTRACT_TEST = '''"""Every feature of the registry keeps its contract, on small films."""
 
 from pathlib import Path
 
 import pytest
 from copal.contracts import check_feature, feature_names, sample_media
+from copal.golden import check_golden, golden_rows
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +31,17 @@ def media(tmp_path_factory):
 @pytest.mark.parametrize("feature", feature_names(ROOT))
 def test_feature_keeps_its_contract(feature, media, tmp_path):
     check_feature(ROOT, feature, media, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def rows(tmp_path_factory):
+    return golden_rows(ROOT, tmp_path_factory.mktemp("golden"))
+
+
+@pytest.mark.parametrize("feature", feature_names(ROOT))
+def test_rows_change_only_with_the_recipe(feature, rows):
+    if no_verdict := check_golden(ROOT, feature, rows):
+        pytest.skip(no_verdict)
 '''
 
 _IGNORED = "/.copal/\n/.metaflow/\n__pycache__/\n"

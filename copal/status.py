@@ -1,17 +1,19 @@
-"""How things stand: coverage by feature, files that were refused, and why a cell is as it is."""
+"""How things stand: coverage by feature, what failed, and files that were refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from copal.asset import Asset, Place
-from copal.errors import FeatureError, RequestError
-from copal.fingerprint import UnitId, pair_assets, pair_unit
-from copal.plan import FeaturePlan, Reason
+from copal.asset import Place
+from copal.errors import FeatureError
+from copal.fingerprint import Json, fingerprint, pair_assets
+from copal.graph import Recipe
+from copal.plan import FeaturePlan, Held, Reason, plan
 from copal.project import Project
 from copal.registry import FeatureName
-from copal.store import StoredValue
+from copal.store.summary import Summaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Coverage:
     """Not tried yet."""
     note: str = ""
     """Why nothing can be said, such as weights that are not there."""
+    skipped: int = 0
+    """Left out, with what needs them, by a rule of the registry that calls a failure none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +64,82 @@ class Status:
 
 
 def status(project: Project, titles: Sequence[str] = ()) -> Status:
-    """Coverage of every declared feature on titles, or on everything."""
+    """Coverage of every declared feature on titles, or on everything.
+
+    On everything it is looked up where the same was asked before and nothing was stored since.
+    """
+    ready, notes = _computable(project)
+    recipes = project.recipes(ready) if ready else {}
+    if titles:
+        return _status(project, recipes, notes, titles)
+    summaries = Summaries(project.store)
+    versions = summaries.versions(recipes.values(), features=_declared(project, recipes, notes))
+    name = fingerprint("coverage", recipes=[recipe.id for recipe in recipes.values()])
+    if (kept := summaries.load(name, versions)) is not None:
+        return _from_json(kept, project.catalog.refused())
+    found = _status(project, recipes, notes)
+    summaries.keep(name, versions, _to_json(found))
+    return found
+
+
+def _status(
+    project: Project,
+    recipes: Mapping[FeatureName, Recipe],
+    notes: Mapping[FeatureName, str],
+    titles: Sequence[str] = (),
+) -> Status:
     assets = project.select(titles)
     names = {str(asset.id): project.titles[asset.title].name for asset in assets}
+    held = project.held(recipes)
     coverage: list[Coverage] = []
     problems: list[Problem] = []
-    ready, notes = _computable(project)
-    plan = project.plan(ready, titles) if ready else ()
-    for part in plan:
-        empty = project.store.table(part.recipe).index().empty
-        coverage.append(_coverage(part, len(empty) if not titles else _among(empty, names)))
-        problems += _problems(project, part, names)
+    for part in plan(project.graph, recipes, assets, held):
+        empty = project.store.table(part.recipe).empty()
+        coverage.append(_coverage(part, _among(empty, names)))
+        problems += _problems(part, held[part.feature], names)
     for name, note in notes.items():
         version = project.graph.declaration(name).version
-        coverage.append(Coverage(name, version, 0, 0, 0, 0, 0, 0, note))
+        coverage.append(Coverage(name, version, 0, 0, 0, 0, 0, 0, note=note))
     order = {name: index for index, name in enumerate(project.graph.order)}
     coverage.sort(key=lambda each: order[each.feature])
-    refused = tuple(place for place in project.catalog.places() if place.asset is None)
+    refused = tuple(project.catalog.refused())
     return Status(
         tuple(coverage), tuple(problems), refused, len(assets), len({a.title for a in assets})
+    )
+
+
+def _declared(
+    project: Project, recipes: Iterable[FeatureName], notes: Mapping[FeatureName, str]
+) -> Json:
+    """What coverage follows from, apart from recipes and from what the store holds."""
+    declared = [project.graph.declaration(name) for name in recipes]
+    return [
+        [[each.name, each.unit, each.pairs, list(each.needs.values()),
+          sorted(project.graph.kinds(each.name))] for each in declared],
+        {str(name): note for name, note in notes.items()},
+    ]  # fmt: skip
+
+
+def _to_json(found: Status) -> dict[str, Json]:
+    return {
+        "coverage": [_fields(each) for each in found.coverage],
+        "problems": [_fields(each) for each in found.problems],
+        "assets": found.assets,
+        "titles": found.titles,
+    }
+
+
+def _fields(thing: Coverage | Problem) -> dict[str, Json]:
+    return {name: getattr(thing, name) for name in thing.__slots__}
+
+
+def _from_json(kept: Mapping[str, Any], refused: Sequence[Place]) -> Status:
+    return Status(
+        coverage=tuple(Coverage(**each) for each in kept["coverage"]),
+        problems=tuple(Problem(**each) for each in kept["problems"]),
+        refused=tuple(refused),
+        assets=kept["assets"],
+        titles=kept["titles"],
     )
 
 
@@ -122,13 +183,13 @@ def _coverage(part: FeaturePlan, empty: int) -> Coverage:
         quarantined=len(part.quarantined),
         blocked=len(part.blocked),
         missing=len(part.cells) - retried,
+        skipped=len(part.skipped),
     )
 
 
-def _problems(project: Project, part: FeaturePlan, names: Mapping[str, str]) -> list[Problem]:
+def _problems(part: FeaturePlan, held: Held, names: Mapping[str, str]) -> list[Problem]:
     failing = dict(part.quarantined)
     if part.reasons[Reason.RETRY]:
-        held = project.held({part.feature: part.recipe})[part.feature]
         wanted = {cell.unit for cell in part.cells if cell.reason is Reason.RETRY}
         failing |= {unit: held.failures[unit] for unit in wanted if unit in held.failures}
     return [
@@ -139,75 +200,3 @@ def _problems(project: Project, part: FeaturePlan, names: Mapping[str, str]) -> 
 
 def _unit_name(unit: str, names: Mapping[str, str]) -> str:
     return " + ".join(names.get(each, each[:8]) for each in pair_assets(unit) if each)
-
-
-def why(project: Project, asset: str, feature: str, other: str | None = None) -> list[str]:
-    """Sentences on why a cell is stored, missing, failed, quarantined or blocked.
-
-    Parameters
-    ----------
-    other
-        The second asset, for a feature that covers pairs.
-    """
-    declaration = project.graph.declaration(feature)
-    first = project.asset(asset)
-    assets: list[Asset] = [first]
-    unit = UnitId(first.id)
-    if declaration.unit == "pair":
-        second = project.asset(other) if other else first
-        assets.append(second)
-        unit = pair_unit(first.id, second.id)
-    elif other:
-        raise RequestError(f"'{feature}' covers one asset; {asset} and {other} are two.")
-    what = f"'{feature}' on {' and '.join(dict.fromkeys(_named(project, each) for each in assets))}"
-    kinds = project.graph.kinds(feature)
-    if wrong := [each for each in assets if each.kind not in kinds]:
-        return [
-            f"{what}: not asked for. {wrong[0].name} is {wrong[0].kind}, "
-            f"and the feature starts from {', '.join(sorted(kinds))}."
-        ]
-    part = project.plan([feature], [each.id for each in assets]).feature(feature)
-    table = project.store.table(part.recipe)
-    label = f"v{part.recipe.version}, recipe {part.recipe.id[:8]}"
-    if unit in part.quarantined:
-        failure = part.quarantined[unit]
-        kind = "failed for good" if not failure.retryable else f"failed {failure.tries} times"
-        return [
-            f"{what}: quarantined ({label}); it {kind}: {failure.error}",
-            "It is tried again when its recipe changes, or after 'copal retry'.",
-        ]
-    if unit in part.blocked:
-        return [f"{what}: blocked ({label}); it {part.blocked[unit]}"]
-    for cell in part.cells:
-        if cell.unit == unit:
-            return [_missing(what, label, part, cell.reason, project)]
-    return _stored(what, label, table.read([unit])[unit], project, feature)
-
-
-def _missing(what: str, label: str, part: FeaturePlan, reason: Reason, project: Project) -> str:
-    change = part.changes.get(reason)
-    because = f"{reason} {change}" if change else str(reason)
-    return f"{what}: missing ({label}), because: {because}. 'copal run {part.feature}' computes it."
-
-
-def _stored(what: str, label: str, value: StoredValue, project: Project, feature: str) -> list[str]:
-    rows = f"{value.rows.num_rows} rows" if value.state == "ok" else "empty: it found nothing"
-    sentences = [
-        f"{what}: stored ({label}), {rows}, by run {value.run_id} "
-        f"at {value.published_at:%Y-%m-%d %H:%M} UTC."
-    ]
-    if value.carried_from:
-        sentences.append(
-            f"Carried over from recipe {value.carried_from[:8]}, whose inputs were equal."
-        )
-    needs = project.graph.declaration(feature).needs
-    if needs:
-        sentences.append(
-            "It follows from " + ", ".join(f"'{need}'" for need in needs.values())
-            + f"; inputs {value.inputs_digest[:8]}, value {value.value_digest[:8]}."
-        )  # fmt: skip
-    return sentences
-
-
-def _named(project: Project, asset: Asset) -> str:
-    return f"{project.titles[asset.title].name} ({asset.short})"

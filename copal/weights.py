@@ -8,6 +8,15 @@ from pathlib import Path
 from copal.errors import MissingWeights
 from copal.fingerprint import Digest, file_digest
 
+_folder = Path()
+"""Where relative paths of weights begin: the folder of the registry whose features are bound."""
+
+
+def relative_to(folder: Path) -> None:
+    """Take relative paths of weights from a folder from now on, wherever one works."""
+    global _folder
+    _folder = folder
+
 
 def weights_digest(path: Path) -> Digest:
     """Digest of a weights file, for a feature's ``weights_digests``."""
@@ -21,7 +30,8 @@ def weights_file(model: str, weights: str) -> Path:
     ----------
     weights
         Name of one of the model's torchvision weights (``DEFAULT``, ``KINETICS400_V1``), looked
-        for in torch hub's folder and never downloaded, or a local path, or ``s3://bucket/key``.
+        for in torch hub's folder and never downloaded, or a path, from the registry's folder
+        when it is relative, or ``s3://bucket/key``.
 
     Raises
     ------
@@ -40,7 +50,7 @@ def weights_file(model: str, weights: str) -> Path:
         path = folder / url.rpartition("/")[2]
         fetch = f"curl --create-dirs -Lo '{path}' {url}"
     else:
-        path = Path(weights)
+        path = _folder / weights
         fetch = f"put it there, or name one of torchvision's: {', '.join(named)}"
     if not path.is_file():
         raise MissingWeights(
@@ -56,7 +66,7 @@ def own_weights(weights: str, advice: str) -> Path:
     Parameters
     ----------
     weights
-        A local path, or ``s3://bucket/key``.
+        A path, from the registry's folder when it is relative, or ``s3://bucket/key``.
     advice
         How such a file is made.
 
@@ -67,7 +77,7 @@ def own_weights(weights: str, advice: str) -> Path:
     """
     if weights.startswith("s3://"):
         return _from_s3(weights, Path.home() / ".cache" / "copal" / "weights")
-    path = Path(weights)
+    path = _folder / weights
     if not path.is_file():
         raise MissingWeights(f"there are no weights at '{path.absolute()}'. {advice}")
     return path

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from copal.errors import MissingWeights
+from copal.matching import matrix
 from copal.weights import own_weights, weights_digest
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ class MatchHead:
         """
         kind = self.columns.field(1).type
         found = [
-            pa.FixedSizeListArray.from_arrays(
-                self.turned(_matrix(vectors, name)).ravel(), type=kind
-            )
+            pa.FixedSizeListArray.from_arrays(self.turned(matrix(vectors, name)).ravel(), type=kind)
             for name in self.apply_to
         ]
         return pa.table([vectors["shot_index"], *found], schema=self.columns)
@@ -88,10 +87,10 @@ class MatchHead:
                 f"{self.weights}: a head from {given} to {made} components, but the vectors have "
                 f"{rows.shape[1]} and the param 'dimensions' says {self.dimensions}. {ADVICE}"
             )
-        for place, (matrix, bias) in enumerate(layers):
+        for place, (turn, bias) in enumerate(layers):
             if place:
                 rows = np.where(rows > 0, rows, LEAK * rows)
-            rows = rows @ matrix.T + bias
+            rows = rows @ turn.T + bias
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         rows = np.where(lengths > 0, rows / np.maximum(lengths, 1e-12), np.eye(1, rows.shape[1]))
         return np.ascontiguousarray(rows, np.float32)
@@ -109,9 +108,3 @@ class MatchHead:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as exc:
             raise MissingWeights(f"{path} holds no match head: {exc}. {ADVICE}") from exc
         return layers
-
-
-def _matrix(table: pa.Table, name: str) -> Floats:
-    """A column of vectors as (rows, d) float32."""
-    column = table[name].combine_chunks()
-    return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from copal.feature import Pair, speed_only
-from copal.matching import Cuts, top_cuts
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float32]
-
+from copal.matching import Cuts, Masks, matrix, side_by_side, top_cuts, top_mask_cuts
 
 PLACES = ("shot_index", "start_frame", "end_frame")
 
@@ -28,8 +23,8 @@ class Side:
     index: npt.NDArray[np.int32]
     start: npt.NDArray[np.int32]
     end: npt.NDArray[np.int32]
-    outgoing: Floats  # (n, d): what a cut leaves
-    incoming: Floats  # (n, d): what a cut goes to
+    outgoing: Any  # what a cut leaves: (n, d) float32, or masks for each place of comparison
+    incoming: Any  # what a cut goes to
 
 
 @dataclass(frozen=True)
@@ -37,7 +32,7 @@ class MatchPairs:
     """The ``top_k`` best match cuts of a pair of assets; an asset is also paired with itself.
 
     A cut joins the end of one shot to the beginning of another. So its score is a weighted sum
-    of cosines, each of one column of the shot it leaves with one of the shot it goes to; and a
+    of likenesses, each of one column of the shot it leaves with one of the shot it goes to; and a
     pair of shots can be cut both ways, unless both lists of columns are the same.
     """
 
@@ -51,7 +46,10 @@ class MatchPairs:
     incoming: tuple[str, ...] = ("vector", "first_vector")
     """Columns of the shot after it; each is compared with the one at its place in ``outgoing``."""
     weights: tuple[float, ...] = (0.5, 0.5)
-    """Share of each comparison. Shares that add up to 1 give scores from -1 to 1."""
+    """Share of each comparison. Shares that add up to 1 give scores of 1 at most."""
+    measure: str = "cosine"
+    """``cosine``; or ``iou`` of masks, which are where a vector is more than 0: the share that
+    both cover of what either does."""
     device: str = speed_only("auto")  # where products are made, see copal.matching.top_blocks
 
     columns: ClassVar[pa.Schema] = pa.schema(
@@ -70,6 +68,8 @@ class MatchPairs:
 
     def __post_init__(self) -> None:
         # The registry hands over lists; a frozen value holds tuples.
+        if self.measure not in ("cosine", "iou"):
+            raise ValueError(f"measure '{self.measure}': need 'cosine' or 'iou'")
         for name in ("outgoing", "incoming", "weights"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not 0 < len(self.outgoing) == len(self.incoming) == len(self.weights):
@@ -90,7 +90,7 @@ class MatchPairs:
         Returns
         -------
         At most ``top_k`` rows, best first; equal scores in order of shots, left before right.
-        ``score`` is the float64 product rounded to float32, see ``copal.matching``.
+        ``score`` is computed in float64 and rounded to float32, see ``copal.matching``.
 
         Notes
         -----
@@ -112,38 +112,38 @@ class MatchPairs:
                     sides.append(self._side(*tables))
             left, right = (numbers[tuple(map(id, tables))] for tables in ends)
             pairs.append((left, right))
-        found = top_cuts(
-            [side.outgoing for side in sides], [side.incoming for side in sides], pairs,
-            self.top_k, index=[side.index for side in sides], min_gap=self.min_gap_shots,
-            device=self.device,
-        )  # fmt: skip
-        return [
-            self._rows(cuts, sides[a], sides[b]) for cuts, (a, b) in zip(found, pairs, strict=True)
-        ]
+        found = zip(self._found(sides, pairs), pairs, strict=True)
+        return [self._rows(cuts, sides[a], sides[b]) for cuts, (a, b) in found]
 
     def _side(self, shots: pa.Table, dedup: pa.Table, vectors: pa.Table) -> Side:
         lengths = shots["clear_end"].to_numpy() - shots["clear_start"].to_numpy()
         kept = dedup["kept"].to_numpy().astype(bool)
-        taken = np.flatnonzero(kept & (lengths >= self.min_shot_frames))
-        roots = np.sqrt(np.array(self.weights, np.float32))
+        taken: Any = np.flatnonzero(kept & (lengths >= self.min_shot_frames))
+        if len(taken) == len(kept):
+            taken = slice(None)  # a view
 
-        def joined(names: tuple[str, ...]) -> Floats:
-            parts = [_matrix(vectors, name)[taken] for name in names]
-            return np.concatenate([p * r for p, r in zip(parts, roots, strict=True)], axis=1)
+        def joined(names: tuple[str, ...]) -> npt.NDArray[np.float32] | Masks:
+            parts = [matrix(vectors, name)[taken] for name in names]
+            if self.measure == "iou":
+                return [(part > 0).astype(np.float32) for part in parts]
+            return side_by_side(parts, self.weights)
 
         outgoing = joined(self.outgoing)
         incoming = outgoing if self.incoming == self.outgoing else joined(self.incoming)
         index, start, end = (shots[name].to_numpy()[taken] for name in PLACES)
         return Side(index, start, end, outgoing, incoming)
 
+    def _found(self, sides: Sequence[Side], pairs: Sequence[tuple[int, int]]) -> list[Cuts]:
+        ends = [side.outgoing for side in sides], [side.incoming for side in sides]
+        index = [side.index for side in sides]
+        if self.measure == "iou":
+            return top_mask_cuts(*ends, pairs, self.top_k, weights=self.weights, index=index,
+                                 min_gap=self.min_gap_shots)  # fmt: skip
+        return top_cuts(*ends, pairs, self.top_k, index=index, min_gap=self.min_gap_shots,
+                        device=self.device)  # fmt: skip
+
     def _rows(self, cuts: Cuts, left: Side, right: Side) -> pa.Table:
         i, j = cuts.left, cuts.right
         columns = [left.index[i], right.index[j], cuts.left_first, cuts.scores]
         columns += [left.start[i], left.end[i], right.start[j], right.end[j]]
         return pa.table(columns, names=self.columns.names).cast(self.columns)
-
-
-def _matrix(table: pa.Table, name: str) -> Floats:
-    """A column of vectors as (rows, d) float32."""
-    column = table[name].combine_chunks()
-    return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)

@@ -52,6 +52,7 @@ class ShotColour:
         ]
     )
     tools: ClassVar[tuple[str, ...]] = ("opencv-python-headless", "numpy", "av")
+    per_shot: ClassVar[tuple[str, ...]] = ("clear_start", "clear_end")
     parts: ClassVar = {"hues": (0, (2, len(HUES)))}
 
     def __post_init__(self) -> None:

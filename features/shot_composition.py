@@ -56,6 +56,7 @@ class ShotComposition:
         ]
     )
     tools: ClassVar[tuple[str, ...]] = ("opencv-python-headless", "numpy", "av")
+    per_shot: ClassVar[tuple[str, ...]] = ("clear_start", "clear_end")
     parts: ClassVar = {"edges": (0, (3, 8, 4, 4)), "light": (384, (15,))}
 
     def __post_init__(self) -> None:
@@ -65,8 +66,6 @@ class ShotComposition:
     def compute(self, encode: Encode, shots: pa.Table) -> pa.Table:
         """Describe three pictures of every shot of the encode's small rendition.
 
-        Returns
-        -------
         One row per shot, same order. Vectors: float32, (DIMENSIONS,), length 1. A picture
         without any edge or colour, mid-grey all over, has the vector (1, 0, 0, …).
 

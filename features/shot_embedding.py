@@ -37,7 +37,7 @@ PICTURES_PER_SECOND = 15  # at which the models were trained
 class ShotEmbedding:
     """The activations before the classifier of a torchvision video model, one clip per shot.
 
-    The clip lies around the shot's middle; a shot shorter than a clip is stretched over it.
+    It lies around the shot's middle; a shot shorter than a clip is stretched over it.
     """
 
     model: str = "r2plus1d_18"
@@ -48,10 +48,12 @@ class ShotEmbedding:
     side: int = 0
     """Pixels of the square that the model sees; 0 for what its weights ask for."""
     batch_size: int = speed_only(8)
+    """Clips whose pictures are decoded together; the model sees one clip at a time."""
     device: str = speed_only("auto")
     """``auto`` is the GPU when there is one (bfloat16 there), otherwise the CPU (float32)."""
 
     tools: ClassVar[tuple[str, ...]] = ("torch", "torchvision", "av")
+    per_shot: ClassVar[tuple[str, ...]] = ("clear_start", "clear_end")
 
     def __post_init__(self) -> None:
         if self.model not in DIMENSIONS:
@@ -70,11 +72,7 @@ class ShotEmbedding:
         return {"weights": weights_digest(self._file)}
 
     def compute(self, encode: Encode, shots: pa.Table) -> pa.Table:
-        """Embed one clip of every shot.
-
-        Returns
-        -------
-        One row per shot, same order.
+        """Embed one clip of every shot: one row per shot, same order.
 
         Raises
         ------
@@ -84,7 +82,8 @@ class ShotEmbedding:
         Notes
         -----
         Source: Tran et al. 2018, arXiv:1711.11248 (R(2+1)D). Repeatable on one machine; bfloat16
-        on a GPU gives other digits than float32 on a CPU, and may with another batch size.
+        on a GPU gives other digits than float32 on a CPU. One clip at a time, since a clip among
+        others was measured to give other digits (9e-8), and cost 1.5 to 2.4 times more on a CPU.
         """
         import torch
 
@@ -95,8 +94,9 @@ class ShotEmbedding:
             batch = clips[first : first + self.batch_size]
             wanted = sorted({index for clip in batch for index in clip})
             pictures = dict(encode.video.frames_at(wanted))  # uint8 RGB, (height, width, 3)
-            stack = np.stack([[pictures[index] for index in clip] for clip in batch])
-            rows[first : first + len(batch)] = self._embed(torch.from_numpy(stack))
+            for place, clip in enumerate(batch, first):
+                stack = np.stack([pictures[index] for index in clip])
+                rows[place] = self._embed(torch.from_numpy(stack))
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         rows[lengths[:, 0] == 0, 0] = 1
         rows /= np.where(lengths == 0, 1, lengths)
@@ -112,14 +112,14 @@ class ShotEmbedding:
             return [int(index) for index in spread.round()]
         return [start + step * k for k in range(self.frames)]
 
-    def _embed(self, clips: torch.Tensor) -> Any:
-        """(n, frames, height, width, 3) uint8 → (n, d) float32."""
+    def _embed(self, clip: torch.Tensor) -> Any:
+        """(frames, height, width, 3) uint8 → (d,) float32."""
         import torch
 
         model, preset, device, kind = self._loaded
         with torch.inference_mode():
-            batch = preset(clips.to(device).permute(0, 1, 4, 2, 3).contiguous())
-            return model(batch.to(kind)).float().cpu().numpy()
+            batch = preset(clip[None].to(device).permute(0, 1, 4, 2, 3).contiguous())
+            return model(batch.to(kind)).float().cpu().numpy()[0]
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any, torch.device, torch.dtype]:

@@ -52,6 +52,7 @@ class ShotMotion:
         ]
     )
     tools: ClassVar[tuple[str, ...]] = ("opencv-python-headless", "numpy", "av")
+    per_shot: ClassVar[tuple[str, ...]] = ("clear_start", "clear_end")
     parts: ClassVar = {"camera": (0, (4,)), "flow": (4, (4, 4, 8)), "still": (132, (1,))}
 
     def __post_init__(self) -> None:
@@ -61,8 +62,6 @@ class ShotMotion:
     def compute(self, encode: Encode, shots: pa.Table) -> pa.Table:
         """Follow a few pairs of frames of every shot of the encode's small rendition.
 
-        Returns
-        -------
         One row per shot, same order. Vectors: float32, (133,), length 1. A shot of one frame,
         or without motion, has the vector (0, …, 0, 1).
 

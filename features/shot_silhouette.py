@@ -53,6 +53,7 @@ class ShotSilhouette:
             ("last_vector", VECTOR),
         ]
     )
+    per_shot: ClassVar[tuple[str, ...]] = ("clear_start", "clear_end")
     parts: ClassVar = {"mask": (0, (ROWS, COLUMNS))}
 
     @property
@@ -74,8 +75,6 @@ class ShotSilhouette:
     def compute(self, encode: Encode, shots: pa.Table) -> pa.Table:
         """Mask three pictures of every shot.
 
-        Returns
-        -------
         One row per shot, same order. Vectors: float32, (576,), row by row from the upper left.
 
         Notes

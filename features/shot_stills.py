@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
 
-from copal.feature import Output
+from copal.feature import Output, Value
 from copal.media import Encode
 from copal.timeline import FrameRange
 
 PACK = "stills.pack"
+COPIED = 1 << 22  # bytes at once
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class ShotStills:
         ]
     )
     tools: ClassVar[tuple[str, ...]] = ("pillow", "av")
+    per_shot: ClassVar[tuple[str, ...]] = ("clear_start", "clear_end")
 
     def __post_init__(self) -> None:
         if self.short_side < 1 or not 0 <= self.quality <= 100 or not 0 <= self.method <= 6:
@@ -79,6 +82,21 @@ class ShotStills:
         names = self.columns.names
         items = [dict(zip(names, row, strict=True)) for row in rows]
         return Output(pa.Table.from_pylist(items, self.columns), {PACK: pack})
+
+    def join(self, pieces: Sequence[Value], workspace: Path) -> Output:
+        """Copy the pictures of each piece, one after the other; no two shots share one."""
+        pack, tables = workspace / PACK, []
+        with pack.open("wb") as stream:
+            for piece in pieces:
+                offsets, lengths = (piece.rows[name].to_pylist() for name in ("offset", "length"))
+                ends = [offset + length for offset, length in zip(offsets, lengths, strict=True)]
+                first, moved = min(offsets), stream.tell() - min(offsets)
+                for start in range(first, max(ends), COPIED):
+                    stream.write(piece.files[PACK].read(start, min(COPIED, max(ends) - start)))
+                places = pa.array([offset + moved for offset in offsets], pa.int64())
+                column = self.columns.get_field_index("offset")
+                tables.append(piece.rows.set_column(column, self.columns.field(column), places))
+        return Output(pa.concat_tables(tables), {PACK: pack})
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of the stills in pixels."""

@@ -306,6 +306,9 @@ def attempts_are_told_in_the_order_of_their_time(store: Store, folder: Path) -> 
     assert table.attempts(["failed"]) == [failed]
     assert [e.outcome for e in table.attempts(["released", "failed"])] == ["failed", "released"]
     assert table.attempts(["carried"]) == []
+    assert [each.unit for each in table.attempts(units=["b", "x"])] == ["b"]
+    assert table.attempts(["failed"], ["b"]) == []
+    assert [each.unit for each in table.last_attempts(2)] == ["c", "a"]
 
 
 @clause

@@ -43,9 +43,9 @@ class ShelfFilm:
         return AssetId(fingerprint("film", name=self.name))
 
 
-def shelf(folder: Path, films: Sequence[ShelfFilm]) -> Lake:
+def shelf(folder: Path, films: Sequence[ShelfFilm], root: Path = ROOT) -> Lake:
     """The lake of a store in which films' encodes (rows only), shots and vectors are."""
-    lake = copal.open(ROOT, store=str(folder))
+    lake = copal.open(root, store=str(folder))
     project = lake.project
     for film in films:
         title = Title(title_id(film.name), film.name, **film.words)
@@ -95,7 +95,7 @@ def _publish(lake: Lake, feature: str, film: ShelfFilm, rows: pa.Table | list[An
     schema = lake.project.bound(feature).columns
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows, schema=schema)
     value = new_value(UnitId(film.id), table.cast(schema), {}, inputs_digest="by hand", run_id="r")
-    lake.project.table(feature).publish([value])
+    lake.project.at("today").table(feature).publish([value])
 
 
 def _encode(film: ShelfFilm) -> list[dict[str, Any]]:

@@ -229,23 +229,7 @@ def find(places: Iterable[Path | str]) -> Iterator[Found]:
 
 def _files(path: Path) -> Iterator[FoundFile | FoundLink]:
     if path.is_dir():
-        root = path.resolve()
-        found: list[FoundFile | FoundLink] = []
-        for each in sorted(path.rglob("*")):
-            if any(part.startswith(".") for part in each.relative_to(path).parts):
-                continue
-            wanted = each.suffix.lower() in MEDIA_SUFFIXES and each.is_file()
-            try:
-                inside = not each.is_symlink() or each.resolve().is_relative_to(root)
-            except (OSError, RuntimeError):  # Python below 3.13 calls a circle a RuntimeError
-                if each.suffix.lower() in MEDIA_SUFFIXES:
-                    found.append(FoundLink(each, LEADS_NOWHERE))
-                continue
-            if not inside:
-                if wanted or each.is_dir():
-                    found.append(FoundLink(each))
-            elif wanted:
-                found.append(FoundFile(each))
+        found = list(files_in(path))
         if not found:
             raise RequestError(f"{path}: no media files in this folder.")
         yield from found
@@ -253,6 +237,34 @@ def _files(path: Path) -> Iterator[FoundFile | FoundLink]:
         yield FoundFile(path)
     else:
         raise RequestError(f"{path}: no such file or folder.")
+
+
+def files_in(folder: Path) -> Iterator[FoundFile | FoundLink]:
+    """The media files of a folder and of those in it, by name; none is no error."""
+    root = folder.resolve()
+    for each in sorted(folder.rglob("*")):
+        if (found := file_in(folder, root, each)) is not None:
+            yield found
+
+
+def file_in(folder: Path, root: Path, path: Path) -> FoundFile | FoundLink | None:
+    """What a path in a folder is to those who look for media; ``root`` is the folder resolved."""
+    if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        return None
+    by_name = path.suffix.lower() in MEDIA_SUFFIXES
+    try:
+        wanted = by_name and path.is_file()
+        inside = not path.is_symlink() or path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # Python below 3.13 calls a circle a RuntimeError
+        return FoundLink(path, LEADS_NOWHERE) if by_name else None
+    if not inside:
+        return FoundLink(path) if wanted or path.is_dir() else None
+    return FoundFile(path) if wanted else None
+
+
+def is_media_name(name: str) -> bool:
+    """Whether a path or key is media by its name: its suffix, and no part that is hidden."""
+    return PurePosixPath(name).suffix.lower() in MEDIA_SUFFIXES and not _hidden(name)
 
 
 def _objects(place: S3Locator) -> Iterator[FoundObject | FoundKey]:
@@ -265,19 +277,24 @@ def _objects(place: S3Locator) -> Iterator[FoundObject | FoundKey]:
             yield FoundObject(place, state.etag, state.size_bytes)
             return
     try:
-        found = [
-            FoundKey(each)
-            if isinstance(each, RefusedKey)
-            else FoundObject(each.locator, each.etag, each.size_bytes)
-            for each in listed(place)
-            if PurePosixPath(each.key).suffix.lower() in MEDIA_SUFFIXES
-            and not _hidden(each.key[len(place.key) :])
-        ]
+        found = list(objects_in(place))
     except MissingValue as exc:
         raise RequestError(str(exc)) from exc
     if not found:
         raise RequestError(f"{place}: no such object, and no media files under it.")
     yield from found
+
+
+def objects_in(place: S3Locator) -> Iterator[FoundObject | FoundKey]:
+    """The media objects under a key; none is no error."""
+    for each in listed(place):
+        by_name = PurePosixPath(each.key).suffix.lower() in MEDIA_SUFFIXES
+        if not by_name or _hidden(each.key[len(place.key) :]):
+            continue
+        if isinstance(each, RefusedKey):
+            yield FoundKey(each)
+        else:
+            yield FoundObject(each.locator, each.etag, each.size_bytes)
 
 
 def _hidden(rest: str) -> bool:

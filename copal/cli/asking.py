@@ -11,6 +11,8 @@ from copal.cli import options
 from copal.cli.command import DONE, Settings
 from copal.cli.tables import count, print_rows, print_table, say
 
+MOST_PROBLEMS = 50
+"""So many cells that failed are told one by one on a terminal."""
 WIDEST = 40
 """Columns of 'show' are cut to this many characters."""
 
@@ -24,11 +26,20 @@ def status(settings: Settings, titles: tuple[str, ...], as_json: bool) -> int:
 
     Under the table: every cell that failed, and every file that was refused, with the reason.
     """
-    found = settings.lake().status(titles)
-    states = ("stored", "empty", "failed", "quarantined", "blocked", "missing")
+    lake = settings.lake()
+    found = lake.status(titles)
+    released = {each.feature: each.sentence for each in lake.releases.standing() if each.sentence}
+    states = ["stored", "empty", "failed", "quarantined", "blocked", "missing"]
+    if as_json or any(each.skipped for each in found.coverage):
+        states.append("skipped")
     if as_json:
         print_rows(
-            {"feature": each.feature, "version": each.version, "note": each.note}
+            {
+                "feature": each.feature,
+                "version": each.version,
+                "note": each.note,
+                "release": released.get(each.feature, ""),
+            }
             | {state: getattr(each, state) for state in states}
             for each in found.coverage
         )
@@ -50,9 +61,13 @@ def status(settings: Settings, titles: tuple[str, ...], as_json: bool) -> int:
     for each in found.coverage:
         if each.note:
             say(f"{each.feature}: not computable here: {each.note}")
-    for problem in found.problems:
+    for feature, sentence in released.items():
+        say(f"{feature}: {sentence}.")
+    for problem in found.problems[:MOST_PROBLEMS]:
         word = "quarantined" if problem.final else "failed"
         say(f"{word:<11}  {problem.feature}  {problem.error}")
+    if (more := len(found.problems) - MOST_PROBLEMS) > 0:
+        say(f"and {more:,} more; --json tells all of them.")
     for place in found.refused:
         say(f"refused      {place.error}")
     return DONE
@@ -65,7 +80,10 @@ def status(settings: Settings, titles: tuple[str, ...], as_json: bool) -> int:
 @options.as_json
 @click.pass_obj
 def why(settings: Settings, asset: str, feature: str, other: str | None, as_json: bool) -> int:
-    """Say why FEATURE of ASSET is stored, missing, failed, quarantined or blocked.
+    """Say why FEATURE of ASSET is stored, stale, missing, failed, skipped, quarantined or blocked.
+
+    It goes down to the part of a recipe that moved since an older value, and counts the rows that
+    differ.
 
     ASSET is a title, or the start of an asset's id.
     """
@@ -81,7 +99,8 @@ def why(settings: Settings, asset: str, feature: str, other: str | None, as_json
 @click.command()
 @click.argument("feature")
 @options.titles
-@click.option("--version", type=int, metavar="N", help="Read an older version's newest recipe.")
+@options.at
+@click.option("--version", type=int, metavar="N", help="The same as FEATURE@vN.")
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Print at most this many rows."
 )
@@ -91,13 +110,21 @@ def show(
     settings: Settings,
     feature: str,
     titles: tuple[str, ...],
+    at: str,
     version: int | None,
     limit: int | None,
     as_json: bool,
 ) -> int:
-    """Print the rows of FEATURE; frame ranges with their timecodes."""
-    lake = settings.lake()
-    rows = lake.rows(feature, titles, version=version)
+    """Print the rows of FEATURE; frame ranges with their timecodes.
+
+    They are those of the recipe that is released. FEATURE@today, FEATURE@v1, FEATURE@ and the
+    start of a recipe, or FEATURE@ and the name of a snapshot are others.
+    """
+    if version is not None:
+        feature = f"{feature}@v{version}"
+    lake = settings.lake().seen(feature, at=at)
+    feature = feature.partition("@")[0]
+    rows = lake.rows(feature, titles)
     if limit is not None:
         rows = rows.slice(0, limit)
     if as_json:

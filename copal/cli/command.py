@@ -15,14 +15,20 @@ from copal import __version__
 from copal.errors import CopalError, RegistryError, RequestError
 
 DONE, CELL_FAILED, REQUEST_WRONG = 0, 1, 2
+INTERRUPTED = 130
+"""What a shell gives a command that SIGINT ended."""
 
 
 class Verbs(click.Group):
     """Verbs in the order in which a newcomer meets them; each is imported when it is called."""
 
     order = (
-        "init", "demo", "check", "graph", "add", "plan", "run", "status", "why", "show", "match",
-        "evaluate", "retry", "flow",
+        "init", "demo", "check", "golden", "graph", "add", "plan", "run",
+        "watch", "sweep", "arrivals", "status", "why", "lineage", "diff",
+        "show", "match", "evaluate", "retry",
+        "request", "backfill", "schedule", "runs",
+        "releases", "compare", "promote", "rollback",
+        "snapshot", "compact", "verify", "gc", "flow", "deploy",
     )  # fmt: skip
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -37,9 +43,17 @@ class Verbs(click.Group):
 
         room = {
             "init": "setup", "demo": "demo", "check": "setup", "graph": "drawing", "flow": "setup",
+            "deploy": "deploying", "lineage": "tracing", "diff": "tracing",
+            "golden": "setup",
+            "watch": "watching", "sweep": "watching", "arrivals": "watching",
             "add": "doing", "plan": "doing", "run": "doing", "retry": "doing",
             "status": "asking", "why": "asking", "show": "asking",
             "match": "matching", "evaluate": "matching",
+            "request": "operating", "backfill": "operating", "schedule": "operating",
+            "runs": "operating",
+            "releases": "releasing", "compare": "comparing", "promote": "releasing",
+            "rollback": "releasing",
+            "snapshot": "keeping", "compact": "keeping", "verify": "keeping", "gc": "keeping",
         }[name]  # fmt: skip
         found: click.Command = getattr(import_module(f"copal.cli.{room}"), name)
         return found
@@ -84,7 +98,7 @@ def copal(ctx: click.Context, project: Path | None, store: str | None, debug: bo
       copal status                    how things stand
 
     Exit codes: 0 done, 1 some cell failed or some file was refused, 2 the request or the registry
-    is wrong.
+    is wrong, 130 interrupted.
     """
     ctx.obj = Settings(project, store, debug)
     _quiet_logs(debug)
@@ -125,17 +139,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = copal.main(arguments, prog_name="copal", standalone_mode=False)
     except click.exceptions.Exit as exc:
         return exc.exit_code
-    except click.Abort:
-        _complain("stopped.")
-        return CELL_FAILED
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         _complain("stopped. What was stored is kept; run again to go on.")
-        return CELL_FAILED
+        return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         return REQUEST_WRONG
     except click.ClickException as exc:
         _complain(exc.format_message())
+        if isinstance(exc, click.NoSuchOption) and (
+            path := next(
+                (each for each in arguments if each[:1] == "-" and Path(each).exists()), ""
+            )
+        ):
+            _complain(
+                f"'{path}' is a file; what begins with '-' comes after '--': copal … -- {path}"
+            )
         if isinstance(exc, click.UsageError) and exc.ctx is not None:
             _complain(f"try '{exc.ctx.command_path} --help'.")
         return REQUEST_WRONG

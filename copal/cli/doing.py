@@ -63,6 +63,8 @@ def add(settings: Settings, /, paths: tuple[str, ...], as_json: bool, **words: A
 @options.features
 @options.titles
 @options.force
+@options.engine
+@options.max_workers
 @options.as_json
 @click.pass_obj
 def plan(
@@ -70,45 +72,71 @@ def plan(
     features: tuple[str, ...],
     titles: tuple[str, ...],
     force: tuple[str, ...],
+    engine: Any,
+    max_workers: int | None,
     as_json: bool,
 ) -> int:
-    """Say what is missing, and why. Nothing is run.
+    """Say what is missing, why, and at what price. Nothing is run.
 
     Without FEATURE: every feature that is not declared 'default: false'. What a feature needs is
-    planned with it.
+    planned with it. The price is what equal cells cost before, at the workers that a run with the
+    same options has.
     """
-    found = settings.lake().plan(features, titles, force)
+    from copal.cli.pricing import feature_json, price_json, print_price
+
+    lake = settings.lake()
+    found = lake.plan(features, titles, force)
+    price = lake.price(found, engine, max_workers)
     if as_json:
+        prices = {each.feature: feature_json(each) for each in price.features}
         print_rows(
             {
                 "feature": part.feature, "version": part.recipe.version, "recipe": part.recipe.id,
                 "units": part.units, "stored": part.stored, "compute": len(part.cells),
                 "reasons": {str(reason): n for reason, n in part.reasons.items()},
                 "quarantined": len(part.quarantined), "blocked": len(part.blocked),
+                "skipped": len(part.skipped), "perhaps_carried": len(part.carryable),
+                **prices.get(part.feature, {}),
             }
             for part in found
         )  # fmt: skip
+        print_rows([price_json(price)])
         return DONE
-    print_plan(found)
+    print_plan(found, price)
     say(f"{_summary(found)} Nothing was run.")
+    print_price(price)
     return DONE
 
 
-def print_plan(found: Any) -> None:
-    """The table that plan and run share."""
+def print_plan(found: Any, price: Any = None) -> None:
+    """The table that plan and run share; a price tells how many shots are to be computed."""
+    shots = {each.feature: each.shots for each in price.features} if price else {}
     rows = []
     for part in found:
-        if part.cells or part.quarantined or part.blocked:
+        if part.cells or part.quarantined or part.blocked or part.skipped:
             thing = part.unit if part.units == 1 else f"{part.unit}s"
             said = [part.sentence()] if part.cells else []
+            if part.carryable:
+                said.append(_carried(part, shots.get(part.feature)))
             if part.quarantined:
                 said.append(f"{len(part.quarantined)} quarantined")
             if part.blocked:
                 said.append(f"{len(part.blocked)} blocked")
+            if part.skipped:
+                said.append(f"{len(part.skipped)} skipped")
             rows.append(
                 [part.feature, f"{len(part.cells):>4,} of {part.units:,} {thing}", "; ".join(said)]
             )
     print_table(rows)
+
+
+def _carried(part: Any, shots: int | None) -> str:
+    """What perhaps is carried over; of a per-shot feature, how much is left to compute at most."""
+    some = len(part.carryable) < len(part.cells)
+    if shots:
+        of = f" of {count(len(part.carryable), part.unit)}" if some else ""
+        return f"at most about {count(shots, 'shot')}{of}"
+    return f"{len(part.carryable):,} maybe carried over" if some else "maybe carried over"
 
 
 def _summary(found: Any) -> str:
@@ -119,14 +147,8 @@ def _summary(found: Any) -> str:
 @options.features
 @options.titles
 @options.force
-@click.option(
-    "--engine",
-    type=click.Choice(["metaflow", "inline"]),
-    default="metaflow",
-    show_default=True,
-    help="A Metaflow run with parallel tasks, or this process alone.",
-)
-@click.option("--max-workers", type=int, metavar="N", help="Tasks at a time. Default: all cores.")
+@options.engine
+@options.max_workers
 @options.as_json
 @click.pass_obj
 def run(
@@ -141,19 +163,28 @@ def run(
     """Compute what is missing, and only that.
 
     What was stored stays if the run is stopped; run again to go on. With nothing missing, nothing
-    is started. Pairs are computed among the titles that are named.
+    is started. Pairs are computed among the titles that are named. Cells that another run is
+    computing are left to it.
     """
     from copal.cli.progress import following
 
     lake = settings.lake()
+    if features[:1] == ("show",) and "show" not in lake.project.registry.features:
+        from copal.cli.operating import show_run
+
+        return show_run(lake, features[1] if len(features) > 1 else "last", False, as_json)
     found = lake.plan(features, titles, force)
     if not as_json:
-        print_plan(found)
+        from copal.cli.pricing import print_whole
+
+        price = lake.price(found, engine, max_workers)
+        print_plan(found, price)
+        print_whole(price)
     if found.cells == 0:
         report = lake.do(found)
     else:
         with following(found) as listen, _hearing(engine, listen, settings.debug):
-            report = lake.do(found, engine, max_workers, listen)
+            report = lake.do(found, engine, max_workers, listen, by="run")
     if as_json:
         print_rows([report.to_json() | {"already_stored": found.stored}])
     else:
@@ -188,7 +219,7 @@ def print_report(found: Any, report: Any) -> None:
         parts = [count(report.computed, "cell") + " computed"]
         for outcome, words in (
             ("carried", "carried over"), ("kept", "kept"), ("lost", "computed by another run too"),
-            ("failed", "failed"), ("blocked", "blocked"),
+            ("failed", "failed"), ("blocked", "blocked"), ("skipped", "skipped"),
         ):  # fmt: skip
             if number := report.count(outcome):
                 parts.append(f"{number:,} {words}")
@@ -196,9 +227,18 @@ def print_report(found: Any, report: Any) -> None:
             ", ".join(parts) + f", {found.stored:,} came from the store; "
             f"{report.seconds:.1f} s" + (f" in {report.tasks} tasks." if report.tasks else ".")
         )
+        for feature, shots in report.shots.items():
+            if carried := shots["carried"]:
+                say(f"  {feature}: {shots['computed']:,} of {shots.total():,} shots computed, "
+                    f"{carried:,} carried over.")  # fmt: skip
         for feature, errors in report.errors.items():
             for message in dict.fromkeys(errors.values()):
                 say(f"  failed  {message if feature in message else f'{feature}: {message}'}")
+    for run, cells in report.elsewhere.items():
+        say(f"{count(cells, 'cell')} left to run {run}, which is computing them: "
+            f"'copal runs {run} --follow'.")  # fmt: skip
+    if report.waiting:
+        say(f"{count(report.waiting, 'cell')} need those: run again when they are stored.")
     if found.quarantined or found.blocked:
         say(f"{count(found.quarantined, 'cell')} quarantined, {found.blocked:,} blocked: "
             "see 'copal status'.")  # fmt: skip

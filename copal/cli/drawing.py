@@ -13,18 +13,8 @@ from copal.cli.tables import print_rows, say
 
 
 @click.command()
-@click.option(
-    "--svg",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a picture.",
-)
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write a page with the picture in it.",
-)
+@options.svg
+@options.html
 @options.as_json
 @click.pass_obj
 def graph(settings: Settings, svg: Path | None, html: Path | None, as_json: bool) -> int:

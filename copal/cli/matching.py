@@ -21,7 +21,8 @@ def _flavours(help: str) -> Callable[[Any], Any]:
 
 @click.command()
 @click.argument("titles", nargs=-1, metavar="[TITLE]...")
-@_flavours("What makes shots alike; several are mixed by their weights. Default: the first one.")
+@_flavours("What makes shots alike; several are mixed by their weights. Default: the first one. "
+           "NAME@v1 is an older version's.")  # fmt: skip
 @click.option("--top", type=int, default=10, show_default=True, metavar="K")
 @click.option(
     "--where", default="", metavar="FILTER",
@@ -45,6 +46,7 @@ def _flavours(help: str) -> Callable[[Any], Any]:
               help="Write a CMX3600 edit decision list, of sources of one rate.")  # fmt: skip
 @click.option("--handles", type=float, default=1.0, show_default=True, metavar="SECONDS",
               help="How much of either shot a timeline shows.")  # fmt: skip
+@options.at
 @options.as_json
 @click.pass_obj
 def match(
@@ -65,6 +67,7 @@ def match(
     otio: Path | None,
     edl: Path | None,
     handles: float,
+    at: str,
     as_json: bool,
 ) -> int:
     """Print the best match cuts among TITLEs (all of them when none is named).
@@ -82,7 +85,7 @@ def match(
     answer = lake.match(
         titles, flavour=mix_of(flavours), top=top, where=where, min_score=min_score,
         per_title=per_title, exclude_used=exclude_used, min_seconds=min_seconds,
-        max_seconds=max_seconds, fades=not no_fades, fold=not unfolded,
+        max_seconds=max_seconds, fades=not no_fades, fold=not unfolded, at=at,
     )  # fmt: skip
     if as_json:
         print_rows(_object(cut) for cut in answer.cuts)
@@ -90,7 +93,8 @@ def match(
         print_cuts(answer)
         for sentence in answer.sentences:
             say(sentence)
-    for path, what, text in _written(lake, titles, answer, html, not no_previews, otio, edl,
+    seen = lake.seen(at=at)
+    for path, what, text in _written(seen, titles, answer, html, not no_previews, otio, edl,
                                      handles):  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -164,6 +168,7 @@ def print_cuts(answer: Any) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the resampling.")
 @click.option("--samples", type=click.IntRange(min=1), default=1000, show_default=True,
               metavar="N", help="Resamples behind an interval.")  # fmt: skip
+@options.at
 @options.as_json
 @click.pass_obj
 def evaluate(
@@ -172,6 +177,7 @@ def evaluate(
     flavours: tuple[str, ...],
     seed: int,
     samples: int,
+    at: str,
     as_json: bool,
 ) -> int:
     """Score flavours against pairs of shots that people labelled.
@@ -184,7 +190,7 @@ def evaluate(
 
     weighted = any("=" in text for text in flavours)
     mixes = [mix_of(flavours)] if weighted else [{name: 1.0} for name in mix_of(flavours)]
-    found = settings.lake().evaluate(pairs, mixes, seed=seed, samples=samples)
+    found = settings.lake().evaluate(pairs, mixes, seed=seed, samples=samples, at=at)
     if as_json:
         print_rows(
             {
@@ -197,17 +203,18 @@ def evaluate(
             for each in found
         )  # fmt: skip
         return DONE
-    at = list(found[0].precision_at)
+    ranks = list(found[0].precision_at)
     print_table(
         [
             [
                 each.flavour, each.title, each.pairs, each.positives,
                 *(_share(value) for value in (each.average_precision, each.low, each.high)),
-                *(_share(each.precision_at[k]) for k in at),
+                *(_share(each.precision_at[k]) for k in ranks),
             ]
             for each in found
         ],
-        head=["flavour", "title", "pairs", "positive", "AP", "from", "to", *(f"P@{k}" for k in at)],
+        head=["flavour", "title", "pairs", "positive", "AP", "from", "to",
+              *(f"P@{k}" for k in ranks)],
     )  # fmt: skip
     if left := max(each.unscored for each in found):
         say(f"Up to {left:,} pairs have no vectors and were left out; 'copal run' makes them.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from copal.cli import options
-from copal.cli.command import DONE, Settings
+from copal.cli.command import CELL_FAILED, DONE, Settings
 from copal.cli.tables import count, print_rows, print_table, say
 
 
@@ -63,6 +63,48 @@ def check(settings: Settings, as_json: bool) -> int:
             say(f"{name}: {note}")
     say(f"{project.registry.where}: {count(len(rows), 'feature')}, in order.")
     return DONE
+
+
+@click.command()
+@options.features
+@click.option("--accept", is_flag=True, help="Keep the rows of today as golden.")
+@options.as_json
+@click.pass_obj
+def golden(settings: Settings, features: tuple[str, ...], accept: bool, as_json: bool) -> int:
+    """Compare what features make of two small films with the golden rows of the repository.
+
+    Rows that changed although the recipe did not mean that the code changed and 'version' was not
+    raised. The films are painted, and computing takes a few seconds in a store that is thrown away.
+    """
+    from tempfile import TemporaryDirectory
+
+    from copal.errors import BrokenContract
+    from copal.golden import accept_golden, check_golden, golden_rows
+
+    project = settings.lake().project
+    with TemporaryDirectory(prefix="copal-golden-") as folder:
+        found = golden_rows(project.root, Path(folder), features)
+    if accept:
+        say(f"wrote {accept_golden(project.root, found)}: {count(len(found), 'feature')}.")
+        return DONE
+    verdicts: dict[str, tuple[bool, str]] = {}
+    for name in found:
+        try:
+            verdicts[name] = True, check_golden(project.root, name, found)
+        except BrokenContract as exc:
+            verdicts[name] = False, str(exc)
+    if as_json:
+        print_rows(
+            {"feature": name, "rows": found[name].rows, "kept": kept, "note": note}
+            for name, (kept, note) in verdicts.items()
+        )
+    else:
+        for _, note in verdicts.values():
+            if note:
+                say(note)
+        equal = sum(kept and not note for kept, note in verdicts.values())
+        say(f"{equal} of {count(len(verdicts), 'feature')} made their golden rows.")
+    return DONE if all(kept for kept, _ in verdicts.values()) else CELL_FAILED
 
 
 @click.group()

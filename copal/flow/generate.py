@@ -124,6 +124,15 @@ def flow_source(graph: Graph, only: Container[str] | None = None) -> str:
     return source + _TAIL
 
 
+def step_names(graph: Graph) -> list[str]:
+    """The flow's steps in the order in which they follow one another."""
+    declarations = [graph.declaration(name) for name in graph.order]
+    assets = [str(each.name) for each in declarations if each.unit == "asset"]
+    pairs = [str(each.name) for each in declarations if each.unit == "pair"]
+    own = ["plan_pairs", *pairs, "join_pairs"] if pairs else []
+    return ["start", *assets, "join_assets", *own, "end"]
+
+
 def _chain(features: Sequence[Declaration], kind: str, last: str) -> str:
     following = [*(each.name for each in features[1:]), last]
     return "".join(

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 from copal.errors import StoreError
 from copal.flow.generate import check_flow, flow_source
+from copal.flow.orphans import PARENT
+from copal.flow.scratch import scratch_folder
 from copal.flow.steps import EVENTS, PART
 from copal.flow.work import Work, save
 from copal.project import Project
@@ -48,11 +49,11 @@ def run_metaflow(
     check_flow(project.graph, project.root)
     project.store.introduce()
     save(project.store, work)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="copal-run-") as folder:
-        events, output = Path(folder) / "events.jsonl", Path(folder) / "metaflow.log"
+    started, cell_seconds = time.monotonic(), 0.0
+    with scratch_folder() as folder:
+        events, output = folder / "events.jsonl", folder / "metaflow.log"
         events.touch()
-        flow = Path(folder) / "feature_flow.py"
+        flow = folder / "feature_flow.py"
         flow.write_text(flow_source(project.graph, only=work.recipes))
         with output.open("wb") as stream:
             process = subprocess.Popen(
@@ -66,12 +67,14 @@ def run_metaflow(
             )
             with _ending_with_us(process):
                 for event in _follow(process, events):
+                    cell_seconds += float(event.get("elapsed_seconds", 0.0))
                     if listen is not None:
                         listen(event)
         text = output.read_text(errors="replace")
     report = _report(project, work, text, process.returncode)
     report.seconds = time.monotonic() - started
     report.tasks = text.count("Task is starting")
+    report.workers, report.cell_seconds = max_workers, cell_seconds
     return report
 
 
@@ -92,6 +95,8 @@ def _environment(project: Project, events: Path) -> dict[str, str]:
     env["COPAL_STORE"] = str(project.location)
     env[EVENTS] = str(events)
     env[PART] = "1"
+    env[PARENT] = str(os.getpid())
+    env["TMPDIR"] = str(events.parent / "tmp")
     env.setdefault("METAFLOW_USER", env.get("USER") or "copal")
     env.setdefault("PYTHONWARNINGS", "ignore")
     env.setdefault("LANCE_IO_THREADS", "2")
@@ -108,8 +113,9 @@ def _ending_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
         raise KeyboardInterrupt
 
     previous = None
-    with contextlib.suppress(ValueError):  # only the main thread may
-        previous = signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:  # otherwise somebody sees to it
+        with contextlib.suppress(ValueError):  # only the main thread may
+            previous = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 # Every task of the flow imports this module, so what is heavy is imported where it is used.
 from copal.errors import WorkerDied
+from copal.flow.orphans import end_with_parent
 
 NO_CHUNK = -1
 """Stands in for the chunks of a run that has none: Metaflow refuses a foreach over nothing."""
@@ -20,19 +20,21 @@ PART = "COPAL_FLOW_PART"
 EVENTS = "COPAL_EVENTS"
 """File to which a task appends its log lines, for the one who started the run to follow."""
 
+end_with_parent()
+
 
 def begin(plan_id: str) -> tuple[str, list[int]]:
     """The run to do and the numbers of its chunks of assets; plans when no run is given."""
-    from copal.flow.work import cut, load_head, save
+    from copal.flow.work import load_head
 
     project = _project()
     run_id = plan_id
     if not run_id:
-        plan = project.plan()
-        work = cut(plan, project.catalog.assets(), workers=int(os.environ.get("COPAL_WORKERS", 8)))
-        project.store.introduce()
-        save(project.store, work)
-        run_id = work.run_id
+        from metaflow import current  # type: ignore[attr-defined]  # exported lazily
+
+        from copal.flow.deployed import plan_run
+
+        run_id = plan_run(project, str(current.run_id))
     return run_id, list(range(load_head(project.store, run_id).assets)) or [NO_CHUNK]
 
 
@@ -59,9 +61,20 @@ def compute(feature: str, run_id: str, kind: str, chunk: int) -> dict[str, Any]:
     if cells := load_chunk(project.store, run_id, kind, chunk).get(name):
         head = load_head(project.store, run_id)
         worker = make_worker(project, [feature], head.recipes)
-        tally = compute_cells(worker, name, cells, run_id)
-    outcomes = {"outcomes": dict(tally.outcomes), "errors": tally.errors}
-    return told | outcomes | {"seconds": tally.seconds}
+        with _alive(project, run_id):
+            tally = compute_cells(worker, name, cells, run_id)
+    return told | tally.to_json()
+
+
+def _alive(project: Any, run_id: str) -> Any:
+    """On a cluster each task says that the run is alive; on one machine its driver does."""
+    from contextlib import nullcontext
+
+    if os.environ.get(PART):
+        return nullcontext()
+    from copal.flow.deployed import beating
+
+    return beating(project, run_id)
 
 
 def run_of(inputs: Iterable[Any], plan_id: str) -> str:
@@ -96,7 +109,20 @@ def gather(
         for name, cells in owed.items():
             if cells and (name, chunk) not in seen:
                 found.append(_bury(project, name, chunk, [cell.unit for cell in cells], run_id))
+    _tell_card(project, features, run_id, found)
     return found
+
+
+def _tell_card(
+    project: Any, features: Sequence[str], run_id: str, tallies: Sequence[dict[str, Any]]
+) -> None:
+    """Fill the step's card, when the flow was compiled with cards."""
+    from metaflow import current  # type: ignore[attr-defined]  # exported lazily
+
+    if (card := current.get("card")) is not None:
+        from copal.flow.cards import fill
+
+        fill(card, project, features, run_id, tallies)
 
 
 def _bury(
@@ -105,23 +131,26 @@ def _bury(
     """Note the cells that a dead task left without a value."""
     from datetime import UTC, datetime
 
+    from copal.matcher import Then, verdict
     from copal.store.base import Attempt
 
     table = project.store.table(project.recipes([feature])[feature])
     stored = table.index().units
-    told = {each.unit for each in table.attempts(["failed"]) if each.run_id == run_id}
+    told = {each.unit for each in table.attempts(["failed", "skipped"]) if each.run_id == run_id}
     owed = [unit for unit in units if unit not in stored and unit not in told]
     error = WorkerDied(f"'{feature}': the task of chunk {chunk} ended before it was done.")
+    then = verdict(project.graph.declaration(feature).errors, error)
+    outcome = "skipped" if then is Then.SKIP else "failed"
     table.record(
         [
             Attempt(
                 unit=unit,
-                outcome="failed",
+                outcome=outcome,
                 run_id=run_id,
                 at=datetime.now(UTC),
                 error=str(error),
                 error_class=type(error).__name__,
-                retryable=error.retryable,
+                retryable=then is Then.RETRY,
             )
             for unit in owed
         ]
@@ -129,35 +158,39 @@ def _bury(
     return {
         "feature": feature,
         "chunk": chunk,
-        "outcomes": {"failed": len(owed)},
-        "errors": {unit: str(error) for unit in owed},
+        "outcomes": {outcome: len(owed)},
+        "errors": {} if then is Then.SKIP else {unit: str(error) for unit in owed},
         "seconds": 0.0,
         "died": True,
     }
 
 
 def finish(run_id: str, tallies: Sequence[dict[str, Any]]) -> None:
-    """Keep the run's report.
+    """Keep the run's report, and release what the run completed.
 
     Raises
     ------
     WorkerDied
         A task ended before it was done, so the run is no success.
     """
-    from collections import Counter
-
     from copal.run import Tally
     from copal.run.report import RunReport
 
     report = RunReport(run_id=run_id)
     for each in tallies:
-        report.add(
-            each["feature"], Tally(Counter(each["outcomes"]), each["seconds"], each["errors"])
-        )
+        report.add(each["feature"], Tally.from_json(each))
         if each.get("died"):
             report.died.append(f"{each['feature']} of chunk {each['chunk']}")
     project = _project()
-    project.store.save(f"runs/{run_id}/report.json", (json.dumps(report.to_json()) + "\n").encode())
+    report.keep(project.store)
+    if not os.environ.get(PART):  # otherwise whoever started the run does it
+        from copal.flow.deployed import finish_run
+        from copal.flow.work import load_head
+        from copal.releases import settle
+
+        finish_run(project, report)
+        done = load_head(project.store, run_id).recipes
+        settle(project, project.recipes({*project.graph.targets(), *done}), run_id)
     if report.died:
         raise WorkerDied(f"{len(report.died)} tasks ended before they were done: {report.died[:5]}")
 

@@ -2,29 +2,35 @@
 
 from copal.matching.alike import earliest_kept, nearest_earlier
 from copal.matching.blocks import top_blocks, top_pairs
-from copal.matching.cuts import Cuts, top_cuts
+from copal.matching.columns import matrix, side_by_side
+from copal.matching.cuts import Cuts, top_cuts, top_mask_cuts
 from copal.matching.matches import (
     NO_MATCHES,
     Indices,
     Matches,
     Places,
     Vectors,
-    merge,
     rescored,
 )
+from copal.matching.overlaps import Masks, overlaps, top_overlaps
 
 __all__ = [
     "NO_MATCHES",
     "Cuts",
     "Indices",
+    "Masks",
     "Matches",
     "Places",
     "Vectors",
     "earliest_kept",
-    "merge",
+    "matrix",
     "nearest_earlier",
+    "overlaps",
     "rescored",
+    "side_by_side",
     "top_blocks",
     "top_cuts",
+    "top_mask_cuts",
+    "top_overlaps",
     "top_pairs",
 ]

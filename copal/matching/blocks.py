@@ -214,10 +214,11 @@ def _bounds(
     if not area or (basis is None and isinstance(multiplier, Host)):
         return None
     if basis is not None:
-        made = {id(each): sketched(each, basis) for each in _distinct(left, right)}
+        crooked = crookedness(basis)
+        made = {id(each): sketched(each, basis, crooked) for each in _distinct(left, right)}
         left = {a: made[id(each)] for a, each in left.items()}
         right = {b: made[id(each)] for b, each in right.items()}
-        return _Operands(left, right, multiplier, basis.shape[1], crookedness(basis))
+        return _Operands(left, right, multiplier, basis.shape[1], crooked)
     return _Operands(left, right, multiplier)
 
 

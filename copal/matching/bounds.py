@@ -17,6 +17,9 @@ UNIT_ROUNDOFF = 2.0**-24  # of float32
 HALF_ROUNDOFF = 2.0**-8  # of bfloat16, which has float32's range
 SMALLEST = 2.0**-126  # products below it may vanish
 UPWARDS = 1 + 1e-6  # more than float32 rounds a length's last steps
+MODEST = 1e-24  # squares from it up to its inverse are summed in float32 without underflow
+CROOKED = 0.01  # a basis that is further from orthonormal is none
+MOST_DIMENSIONS = 50_000  # in more, rounding would lengthen a sketch by a tenth
 ROWS_AT_ONCE = 4096
 SAMPLE = 1024  # rows of each side that a basis is found from
 TRIED = (23, 31, 47, 63, 95)  # leading dimensions
@@ -32,10 +35,21 @@ def longest(vectors: Vectors) -> float:
     """Length of the longest row, rounded up; 0 when there is none, NaN when one has no length."""
     best = np.float64(0)
     for start in range(0, len(vectors), ROWS_AT_ONCE):
-        rows = vectors[start : start + ROWS_AT_ONCE]
-        squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-        best = np.maximum(best, squares.max(initial=0.0))
+        best = np.maximum(best, _squares(vectors[start : start + ROWS_AT_ONCE]).max(initial=0.0))
     return float(np.sqrt(best)) * UPWARDS
+
+
+def _squares(rows: Vectors) -> npt.NDArray[np.float64]:
+    """The square of each row's length, rounded up; NaN or infinite where a component is."""
+    dims = rows.shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        quick = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+        if MODEST < quick.min(initial=1.0) <= quick.max(initial=1.0) < 1 / MODEST:
+            # In float32, in any order, a sum is within d·u of the true one.
+            most = quick * (1 + (dims + 2) * 1.01 * UNIT_ROUNDOFF) + dims * SMALLEST
+        else:
+            most = np.einsum("ij,ij->i", rows, rows, dtype=np.float64) * UPWARDS
+    return np.asarray(most, np.float64)
 
 
 def rounding(dims: int, one: float, other: float) -> float:
@@ -52,26 +66,47 @@ def half_rounding(dims: int, one: float, other: float) -> float:
     return rounding(dims, one, other) * 1.02 + 3.03 * HALF_ROUNDOFF * one * other
 
 
-def sketched(vectors: Vectors, basis: Vectors) -> Vectors:
+def sketched(vectors: Vectors, basis: Vectors, crooked: float) -> Vectors:
     """Vectors by their leading coordinates in a basis, and the length of what is left of each.
 
     With x = B·x₁ + x₂ the product of two vectors is x₁·y₁ + x₂·y₂, and by Cauchy–Schwarz
     x₂·y₂ ≤ |x₂||y₂|. So one product of (x₁, |x₂|) with (y₁, |y₂|) is an upper bound, up to
     ``sketch_slack``, which pays for a basis that is not quite orthonormal and for rounding.
 
+    What is left is not made, which would take as long again as x₁: |x₂|² = |x|² - |x₁|² but for
+    2·e·x₁ and x₁ᵀE x₁, where e is what rounding took from x₁ and E = BᵀB - I. Their greatest
+    share of |x|² is added.
+
+    Parameters
+    ----------
+    crooked
+        The basis's ``crookedness``.
+
     Returns
     -------
     (n, p + 1) float32, the lengths in the last column, rounded up.
     """
-    n, p = len(vectors), basis.shape[1]
+    n, (dims, p) = len(vectors), basis.shape
+    lost, tiny = _lost(dims, p), dims * SMALLEST * np.sqrt(p)
     rows = np.empty((n, p + 1), np.float32)
     for start in range(0, n, ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
-        np.matmul(vectors[some], basis, out=rows[some, :p])
-        rest = vectors[some] - rows[some, :p] @ basis.T
-        squares = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
-        rows[some, p] = np.sqrt(squares) * UPWARDS
+        leading = rows[some, :p]
+        np.matmul(vectors[some], basis, out=leading)
+        whole = _squares(vectors[some])
+        known = np.einsum("ij,ij->i", leading, leading, dtype=np.float64)
+        rest = whole * (1 + 1.1 * (2 * lost + crooked)) - known / UPWARDS
+        rest += 2.2 * tiny * np.sqrt(whole)
+        rows[some, p] = np.sqrt(np.maximum(rest, 0)) * UPWARDS
     return rows
+
+
+def _lost(dims: int, p: int) -> float:
+    """What rounding takes at most from x₁ = Bᵀx, as a share of |x|.
+
+    √p is the basis's Frobenius norm, since rounding grows with absolute values.
+    """
+    return float((dims + 2) * UNIT_ROUNDOFF * np.sqrt(p))
 
 
 def crookedness(basis: Vectors) -> float:
@@ -83,21 +118,14 @@ def crookedness(basis: Vectors) -> float:
 def sketch_slack(dims: int, p: int, crooked: float, one: float, other: float) -> float:
     """How far the product of two sketches may stay below that of vectors of these lengths.
 
-    With u the roundoff of float32, E = BᵀB - I and |x₁| ≤ (1 + |E|)|x|, each of these is at most
-    a share of |x||y|, and is met once or twice:
+    With E = BᵀB - I and |x₁| ≤ (1 + |E|)|x|, each of these is at most a share of |x||y|:
 
     |x₁ᵀE y₁|
         |E|, the basis's crookedness.
-    x₁ᵀBᵀy₂
-        What Bᵀx misses when it is computed, (d + 2)·u·√p, and |E| again.
-    |x₂|
-        What x - B·x₁ misses when it is computed, (p + 4)·u·√p.
-
-    √p is the basis's Frobenius norm, since rounding grows with absolute values.
+    x₁ᵀBᵀy₂, and the same the other way
+        What rounding takes from Bᵀx, and |E| again.
     """
-    stray = (dims + 2) * UNIT_ROUNDOFF * np.sqrt(p) + crooked
-    missed = (p + 4) * UNIT_ROUNDOFF * np.sqrt(p)
-    share = (crooked + 2 * stray + 2 * missed) * 1.1
+    share = (crooked + 2 * (_lost(dims, p) + crooked)) * 1.1
     tiny = dims * SMALLEST * np.sqrt(p) * (1 + one + other) * 4
     return float(share * one * other + tiny) + rounding(p + 1, 1.1 * one, 1.1 * other)
 
@@ -117,15 +145,20 @@ def find_basis(left: Sequence[Vectors], right: Sequence[Vectors], share: float) 
     one, other = _sample(left, 0), _sample(right, 1)  # never a row with itself
     dims = one.shape[1]
     wanted = max(1, round(len(one) * len(other) * share))
-    if dims <= TRIED[0] or wanted >= len(one) * len(other):  # also where a side is empty
+    if not TRIED[0] < dims <= MOST_DIMENSIONS:
+        return None
+    if wanted >= len(one) * len(other):  # also where a side is empty
         return None
     basis = _leading(np.concatenate([one, other]), min(TRIED[-1], dims - 1))
     least = np.partition((one @ other.T).ravel(), -wanted)[-wanted]
+    crooked = crookedness(basis)  # of no part of it is more
+    if crooked > CROOKED:
+        return None
     best, best_cost = None, (dims + SCAN) / GAIN
     for p in TRIED:
         if p <= basis.shape[1]:
             leading = np.ascontiguousarray(basis[:, :p])
-            upper = sketched(one, leading) @ sketched(other, leading).T
+            upper = sketched(one, leading, crooked) @ sketched(other, leading, crooked).T
             cost = p + 1 + SCAN + SURVIVOR * np.count_nonzero(upper >= least) / upper.size
             if cost < best_cost:
                 best, best_cost = leading, cost
@@ -142,11 +175,29 @@ def _leading(sample: Vectors, count: int) -> Vectors:
     """Directions of the greatest energy, greatest first, by subspace iteration: (d, count)."""
     dims = sample.shape[1]
     sample = sample / (np.abs(sample).max(initial=0.0) or np.float32(1))
-    found: npt.NDArray[np.floating] = np.random.default_rng(0).standard_normal(
+    found: Vectors = np.random.default_rng(0).standard_normal(
         (dims, min(dims, count + 8)), dtype=np.float32
     )
     for _ in range(2):
-        found = np.linalg.qr(sample.T @ (sample @ found))[0]
+        found = _orthonormal(sample.T @ (sample @ found))
     seen = sample @ found
     order = np.linalg.eigh(seen.T @ seen)[1][:, ::-1]
-    return np.linalg.qr((found @ order[:, :count]).astype(np.float64))[0].astype(np.float32)
+    return _straight(found @ order[:, :count])
+
+
+def _orthonormal(columns: Vectors) -> Vectors:
+    """An orthonormal basis of what columns span, by their Gram matrix.
+
+    A QR of tall matrices is hundreds of small steps, which wait for each other's threads.
+    """
+    exact = columns.astype(np.float64)
+    energy, turned = np.linalg.eigh(exact.T @ exact)
+    strong = energy > 1e-12 * max(float(energy[-1]), 1e-300)
+    return np.asarray(exact @ (turned[:, strong] / np.sqrt(energy[strong])), np.float32)
+
+
+def _straight(columns: Vectors) -> Vectors:
+    """The orthonormal columns nearest to some that nearly are."""
+    exact = columns.astype(np.float64)
+    energy, turned = np.linalg.eigh(exact.T @ exact)
+    return np.asarray(exact @ (turned / np.sqrt(np.maximum(energy, 0.5))) @ turned.T, np.float32)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from copal.matching.blocks import Pair, top_blocks
 from copal.matching.matches import Indices, Matches, Places, Vectors
+from copal.matching.overlaps import Masks, top_overlaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,15 @@ class Cuts:
     scores: Vectors
 
 
+class _Best(Protocol):
+    """What finds the best pairs of blocks: ``top_blocks`` or ``top_overlaps``."""
+
+    def __call__(
+        self, left: Sequence[Any], right: Sequence[Any], pairs: Sequence[Pair], k: int, /,
+        *, places: Mapping[Pair, Places],
+    ) -> list[Matches]: ...  # fmt: skip
+
+
 def top_cuts(
     outgoing: Sequence[Vectors],
     incoming: Sequence[Vectors],
@@ -33,7 +45,7 @@ def top_cuts(
     min_gap: int,
     device: str = "numpy",
 ) -> list[Cuts]:
-    """For each pair of assets the ``k`` best cuts between their shots, all pairs at once.
+    """For each pair of assets the ``k`` best cuts between their shots, by their products.
 
     Parameters
     ----------
@@ -47,19 +59,45 @@ def top_cuts(
     min_gap
         Shots of one asset whose places are nearer than this are no pair.
     """
+    return _both_ways(
+        partial(top_blocks, device=device), outgoing, incoming, pairs, k, index, min_gap
+    )
+
+
+def top_mask_cuts(
+    outgoing: Sequence[Masks],
+    incoming: Sequence[Masks],
+    pairs: Sequence[Pair],
+    k: int,
+    *,
+    weights: Sequence[float],
+    index: Sequence[npt.NDArray[np.int32]],
+    min_gap: int,
+) -> list[Cuts]:
+    """The same where masks are compared, by the weighted overlap of each with its counterpart."""
+    best = partial(top_overlaps, weights=weights)
+    return _both_ways(best, outgoing, incoming, pairs, k, index, min_gap)
+
+
+def _both_ways(
+    best: _Best,
+    outgoing: Sequence[Any],
+    incoming: Sequence[Any],
+    pairs: Sequence[Pair],
+    k: int,
+    index: Sequence[npt.NDArray[np.int32]],
+    min_gap: int,
+) -> list[Cuts]:
     places = {}
     for a in {a for a, b in pairs if a == b}:
         where = index[a].astype(np.int64)
         places[a, a] = Places(where, where, min_gap, ordered=True)
     if all(one is other for one, other in zip(outgoing, incoming, strict=True)):
-        found = top_blocks(outgoing, incoming, pairs, k, places=places, device=device)
-        return [_best(one, None, k) for one in found]
+        return [_best(one, None, k) for one in best(outgoing, incoming, pairs, k, places=places)]
     count = len(outgoing)
     ways = [*pairs, *((a + count, b + count) for a, b in pairs)]
     places |= {(a + count, b + count): each for (a, b), each in places.items()}
-    found = top_blocks(
-        [*outgoing, *incoming], [*incoming, *outgoing], ways, k, places=places, device=device
-    )
+    found = best([*outgoing, *incoming], [*incoming, *outgoing], ways, k, places=places)
     forth, back = found[: len(pairs)], found[len(pairs) :]
     return [_best(one, other, k) for one, other in zip(forth, back, strict=True)]
 

@@ -1,8 +1,8 @@
-"""Pairs of rows with exact scores: their one order, what rules them out, and how they merge."""
+"""Pairs of rows with exact scores: their one order, and what rules them out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,18 +89,3 @@ def rescored(left: Vectors, right: Vectors, i: Indices, j: Indices) -> Matches:
         scores[some] = terms[:, 0] if terms.shape[1] else 0
     # Adding 0 turns -0.0 into 0.0: equal scores have equal bytes.
     return Matches(i.astype(np.int64), j.astype(np.int64), scores + np.float32(0))
-
-
-def merge(blocks: Sequence[Vectors], k: int) -> tuple[Indices, Indices]:
-    """The ``k`` best of several blocks' scores: which block each is from, and its row there.
-
-    The best ``k`` pairs over any subset of titles lie among the best ``k`` of each of its blocks,
-    so this is exact as long as every block was made with at least this ``k``. Equal scores come
-    in order of blocks, then of rows.
-    """
-    sizes = [len(scores) for scores in blocks]
-    block = np.repeat(np.arange(len(blocks)), sizes)
-    row = np.concatenate([np.arange(size) for size in sizes] or [np.empty(0, np.int64)])
-    scores = np.concatenate([*blocks, np.empty(0, np.float32)])
-    order = np.lexsort((row, block, -scores))[:k]
-    return block[order].astype(np.int64), row[order].astype(np.int64)

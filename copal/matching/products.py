@@ -40,7 +40,10 @@ class Multiplier(Protocol):
     """Something that multiplies."""
 
     def multiply(self, left: Sequence[Vectors], right: Sequence[Vectors]) -> Products:
-        """All products of the rows of ``left``, one array below the other, with those of right."""
+        """All products of the rows of ``left``, one array below the other, with those of right.
+
+        They are good until the next call.
+        """
 
     def rounding(self, dims: int, one: float, other: float) -> float:
         """How far a product of rows no longer than these is from the true one."""
@@ -85,10 +88,20 @@ class HostProducts:
 class Host:
     """NumPy, in float32, on all the cores that it is given."""
 
+    def __init__(self) -> None:
+        self.room = np.empty(0, np.float32)
+
     def multiply(self, left: Sequence[Vectors], right: Sequence[Vectors]) -> HostProducts:
-        """All products, as ``Multiplier`` says."""
+        """All products, as ``Multiplier`` says; they stand where the last ones stood.
+
+        New memory for each would take as long to get as few dimensions to multiply.
+        """
         one, other = (side[0] if len(side) == 1 else np.concatenate(side) for side in (left, right))
-        return HostProducts(one @ other.T)
+        size = len(one) * len(other)
+        if size > len(self.room):
+            self.room = np.empty(size, np.float32)
+        products = self.room[:size].reshape(len(one), len(other))
+        return HostProducts(np.matmul(one, other.T, out=products))
 
     def rounding(self, dims: int, one: float, other: float) -> float:
         """Float32's."""

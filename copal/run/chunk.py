@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import socket
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import structlog
 
-from copal.binding import code_digest
 from copal.errors import BrokenContract, ComputeFailed, CopalError
-from copal.feature import LocalFile, Output
-from copal.fingerprint import Digest, UnitId, pair_assets
+from copal.feature import SHOT_INDEX, LocalFile, Output
+from copal.fingerprint import Digest, UnitId
 from copal.graph import Recipe
+from copal.matcher import Then, verdict
 from copal.plan import Cell, Reason
 from copal.registry import FeatureName
+from copal.run.carry import Carrying, Place
 from copal.run.inputs import Inputs, Worker
+from copal.run.journal import Journal, Spent
+from copal.run.pieces import make
 from copal.run.rows import check_rows
-from copal.store.base import Attempt, StoredValue, ValueTable, new_value
+from copal.run.tally import Tally
+from copal.store.base import StoredValue, ValueTable, new_value
 
 log = structlog.get_logger("copal.run")
 
@@ -38,17 +38,6 @@ READ_UNITS = 32
 """Cells whose needs are looked up at once."""
 BATCH_UNITS = 1024
 """Cells that a feature with ``compute_batch`` gets at once."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """How the cells of a chunk went."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    """``stored``, ``empty``, ``carried``, ``kept``, ``lost``, ``failed``, ``blocked``."""
-    seconds: float = 0.0
-    errors: dict[str, str] = field(default_factory=dict)
-    """Unit → message, of those that failed."""
 
 
 def compute_cells(
@@ -68,21 +57,18 @@ class _Chunk:
     """The cells of one feature on their way through one worker."""
 
     def __init__(self, worker: Worker, feature: FeatureName, run_id: str) -> None:
-        self.worker = worker
         self.feature = feature
         self.run_id = run_id
         self.bound = worker.bound[feature]
-        self.recipe = worker.recipes[feature]
-        self.table = worker.store.table(self.recipe)
-        self.tally = Tally()
+        self.table = worker.store.table(worker.recipes[feature])
+        self.inputs = Inputs(worker, feature)
+        self.carrying = Carrying(self.inputs)
+        self.journal = Journal(worker, feature, run_id)
+        self.tally = self.journal.tally
         self.waiting: list[StoredValue] = []
         self.replacing: list[StoredValue] = []
-        self.attempts: list[Attempt] = []
         self.workspaces: list[Path] = []
         self.flushed_at = time.monotonic()
-        self.machine = socket.gethostname()
-        self.code = code_digest(self.bound)
-        self.inputs = Inputs(worker, feature)
         self.batched = hasattr(self.bound.instance, "compute_batch")
 
     def compute(self, cells: Sequence[Cell]) -> Tally:
@@ -101,23 +87,21 @@ class _Chunk:
     def compute_some(self, cells: Sequence[Cell]) -> None:
         inputs = self.inputs.digests([cell.unit for cell in cells])
         held = self.table.digests([cell.unit for cell in cells])
-        fresh = [cell for cell in cells if cell.unit not in held]
-        carried = self.find_carried(fresh, inputs)
+        older = self.carrying.find([c.unit for c in cells if c.unit not in held], inputs)
         batch: list[tuple[Cell, Digest]] = []
         for cell in cells:
             digest = inputs[cell.unit]
             if digest is None:
-                self.tally.outcomes["blocked"] += 1
-                log.info("cell.blocked", feature=self.feature, unit=cell.unit)
-            elif cell.unit in carried:
-                self.carry(cell, *carried[cell.unit])
+                self.journal.tell(cell, "blocked")
+            elif cell.unit in older.whole:
+                self.carry(cell, *older.whole[cell.unit])
             elif self.holds(cell, held, digest):
-                self.tally.outcomes["kept"] += 1
-                log.info("cell.kept", feature=self.feature, unit=cell.unit)
+                self.journal.tell(cell, "kept")
             elif self.batched:
                 batch.append((cell, digest))
             else:
-                self.compute_one(cell, digest)
+                again = cell.reason is Reason.FORCED
+                self.compute_one(cell, digest, () if again else older.parts.get(cell.unit, ()))
             self.flush_when_due()
         if batch:
             self.compute_batch(batch)
@@ -129,24 +113,8 @@ class _Chunk:
             return False
         return not cell.replace or (cell.reason is Reason.INPUT and held[cell.unit][0] == inputs)
 
-    # Carrying over
-
-    def find_carried(
-        self, cells: Sequence[Cell], inputs: Mapping[UnitId, Digest | None]
-    ) -> dict[UnitId, tuple[Recipe, ValueTable]]:
-        """Cells that an older recipe has a value for, computed from the same inputs."""
-        found: dict[UnitId, tuple[Recipe, ValueTable]] = {}
-        units = [cell.unit for cell in cells]
-        for recipe in self.worker.store.recipes(self.feature):
-            if recipe.id == self.recipe.id or not units:
-                continue
-            table = self.worker.store.table(recipe)
-            for unit, (digest, _) in table.digests(units).items():
-                if digest == inputs[UnitId(unit)]:
-                    found.setdefault(UnitId(unit), (recipe, table))
-        return found
-
     def carry(self, cell: Cell, recipe: Recipe, table: ValueTable) -> None:
+        """A whole value, from the older recipe that has it."""
         old = table.read([cell.unit])[cell.unit]
         self.waiting.append(
             replace(
@@ -156,37 +124,43 @@ class _Chunk:
                 carried_from=old.carried_from or recipe.id,
             )
         )
-        self.note(cell, "carried")
+        self.journal.note(cell, "carried", rows=old.rows.num_rows, shots=self.shots_of(old))
 
-    # Computing
+    def shots_of(self, value: StoredValue) -> int:
+        """Shots that a value has rows of, when its feature is per shot."""
+        if not self.carrying.per_shot:
+            return 0
+        return len(set(value.rows[SHOT_INDEX].to_pylist()))
 
-    def compute_one(self, cell: Cell, inputs_digest: Digest) -> None:
+    def compute_one(self, cell: Cell, inputs_digest: Digest, older: Sequence[Place]) -> None:
+        """One cell, but for the shots that older values have rows of."""
         workspace = None
         if "workspace" in self.bound.arguments:
             workspace = Path(tempfile.mkdtemp(prefix="copal-"))
             self.workspaces.append(workspace)
-        started, cpu = time.monotonic(), _cpu_seconds()
+        spent = Spent()
         log.debug("cell.started", feature=self.feature, unit=cell.unit)
         try:
-            value = self.value_of(cell.unit, workspace, inputs_digest)
+            given = self.inputs.arguments(cell.unit, workspace)
+            made = make(self.bound, given, self.carrying.read(cell.unit, older))
+            value = self.checked(cell.unit, made.output, inputs_digest)
         except Exception as exc:
             if workspace is not None:
                 shutil.rmtree(workspace, ignore_errors=True)
-            self.failed(cell, _ours(exc, self.feature, cell.unit), started, cpu)
+            self.failed(cell, _ours(exc, self.feature, cell.unit), spent)
             return
-        (self.replacing if cell.replace else self.waiting).append(value)
-        self.note(
+        self.made(
             cell,
-            "stored" if value.state == "ok" else "empty",
-            seconds=time.monotonic() - started,
-            cpu_seconds=_cpu_seconds() - cpu,
-            size=sum(file.size_bytes for file in value.files.values()),
-            rows=value.rows.num_rows,
+            replace(value, carried_from=made.carried_from),
+            bytes=sum(file.size_bytes for file in value.files.values()),
+            shots=made.shots,
+            shots_computed=made.computed,
+            **spent.costs(),
         )
 
     def compute_batch(self, batch: Sequence[tuple[Cell, Digest]]) -> None:
         """Many cells in one call; when it fails, halves are tried, down to the cell at fault."""
-        started, cpu = time.monotonic(), _cpu_seconds()
+        spent = Spent()
         try:
             self.inputs.read_ahead([cell.unit for cell, _ in batch])
             given = [self.inputs.arguments(cell.unit, None) for cell, _ in batch]
@@ -195,97 +169,51 @@ class _Chunk:
                 told = f"compute_batch gave {len(made)} tables for {len(batch)} units"
                 raise BrokenContract(f"'{self.feature}': {told}.")
             values = [
-                self.checked(cell.unit, rows, digest)
+                self.checked(cell.unit, Output(rows), digest)
                 for (cell, digest), rows in zip(batch, made, strict=True)
             ]
         except Exception as exc:
             if len(batch) == 1:
                 cell = batch[0][0]
-                self.failed(cell, _ours(exc, self.feature, cell.unit), started, cpu)
+                self.failed(cell, _ours(exc, self.feature, cell.unit), spent)
                 return
             middle = len(batch) // 2
             self.compute_batch(batch[:middle])
             self.compute_batch(batch[middle:])
             return
-        seconds, cpu_seconds = time.monotonic() - started, _cpu_seconds() - cpu
+        costs = spent.costs(len(batch))
         for (cell, _), value in zip(batch, values, strict=True):
-            (self.replacing if cell.replace else self.waiting).append(value)
-            self.note(
-                cell,
-                "stored" if value.state == "ok" else "empty",
-                seconds=seconds / len(batch),
-                cpu_seconds=cpu_seconds / len(batch),
-                rows=value.rows.num_rows,
-            )
+            self.made(cell, value, **costs)
             self.flush_when_due()
 
-    def value_of(self, unit: UnitId, workspace: Path | None, inputs_digest: Digest) -> StoredValue:
-        made = self.bound.instance.compute(**self.inputs.arguments(unit, workspace))
-        return self.checked(unit, made, inputs_digest)
-
-    def checked(self, unit: UnitId, made: pa.Table | Output, inputs_digest: Digest) -> StoredValue:
+    def checked(self, unit: UnitId, output: Output, inputs_digest: Digest) -> StoredValue:
         """What a feature made, as a value, once it is seen to be what was promised."""
-        output = made if isinstance(made, Output) else Output(made)
         check_rows(output.rows, self.bound.columns, f"'{self.feature}' on {unit[:8]}")
         files = {name: LocalFile(path) for name, path in output.files.items()}
         return new_value(unit, output.rows, files, inputs_digest=inputs_digest, run_id=self.run_id)
 
-    def failed(self, cell: Cell, error: CopalError, started: float, cpu: float) -> None:
-        self.tally.errors[cell.unit] = str(error)
-        cause = error.__cause__
-        self.note(
-            cell,
-            "failed",
-            seconds=time.monotonic() - started,
-            cpu_seconds=_cpu_seconds() - cpu,
-            error=str(error),
-            error_class=type(
-                cause if isinstance(error, ComputeFailed) and cause else error
-            ).__name__,
-            retryable=error.retryable,
-        )
+    def made(self, cell: Cell, value: StoredValue, **told: Any) -> None:
+        """A value that waits to be published."""
+        (self.replacing if cell.replace else self.waiting).append(value)
+        outcome = "stored" if value.state == "ok" else "empty"
+        if value.carried_from is not None:
+            outcome = "carried"
+        self.journal.note(cell, outcome, rows=value.rows.num_rows, **told)
 
-    def note(
-        self,
-        cell: Cell,
-        outcome: str,
-        *,
-        seconds: float = 0.0,
-        cpu_seconds: float = 0.0,
-        size: int = 0,
-        rows: int = 0,
-        error: str = "",
-        error_class: str = "",
-        retryable: bool = False,
-    ) -> None:
-        self.tally.outcomes[outcome] += 1
-        assets = (self.worker.assets.get(each) for each in set(pair_assets(cell.unit)))
-        self.attempts.append(
-            Attempt(
-                unit=cell.unit,
-                outcome=outcome,
-                run_id=self.run_id,
-                at=datetime.now(UTC),
-                seconds=seconds,
-                cpu_seconds=cpu_seconds,
-                media_seconds=sum(asset.duration_seconds for asset in assets if asset),
-                bytes=size,
-                error_class=error_class,
-                error=error,
-                retryable=retryable,
-                machine=self.machine,
-                code_digest=self.code,
-            )
-        )
-        details: dict[str, Any] = {"error": error} if error else {"rows": rows}
-        log.info(
-            f"cell.{outcome}",
-            feature=self.feature,
-            version=self.recipe.version,
-            unit=cell.unit,
-            reason=str(cell.reason),
-            elapsed_seconds=round(seconds, 3),
-            **details,
+    def failed(self, cell: Cell, error: CopalError, spent: Spent) -> None:
+        """A cell without a value; the registry may say that this is no failure."""
+        then = verdict(self.bound.declaration.errors, error)
+        if then is not Then.SKIP:
+            self.tally.errors[cell.unit] = str(error)
+        cause = error.__cause__
+        named = cause if isinstance(error, ComputeFailed) and cause else error
+        self.journal.note(
+            cell,
+            "skipped" if then is Then.SKIP else "failed",
+            error=str(error),
+            error_class=type(named).__name__,
+            retryable=then is Then.RETRY,
+            **spent.costs(),
         )
 
     def flush_when_due(self) -> None:
@@ -301,8 +229,8 @@ class _Chunk:
         if published.lost:
             self.tally.outcomes["lost"] += len(published.lost)
             log.info("cells.lost", feature=self.feature, units=sorted(published.lost))
-        self.table.record(self.attempts)
-        self.waiting, self.replacing, self.attempts = [], [], []
+        self.table.record(self.journal.taken())
+        self.waiting, self.replacing = [], []
         for workspace in self.workspaces:
             shutil.rmtree(workspace, ignore_errors=True)
         self.workspaces.clear()
@@ -316,9 +244,3 @@ def _ours(exc: Exception, feature: str, unit: str) -> CopalError:
     failed = ComputeFailed(f"'{feature}' on {unit[:8]}: {type(exc).__name__}: {exc}")
     failed.__cause__ = exc
     return failed
-
-
-def _cpu_seconds() -> float:
-    mine = resource.getrusage(resource.RUSAGE_SELF)
-    its = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return mine.ru_utime + mine.ru_stime + its.ru_utime + its.ru_stime

@@ -12,10 +12,10 @@ from copal.asset import Asset
 from copal.binding import Bound
 from copal.errors import MissingValue
 from copal.feature import Pair, Value
-from copal.fingerprint import AssetId, Digest, UnitId, fingerprint, pair_assets
+from copal.fingerprint import AssetId, Digest, RecipeId, UnitId, fingerprint, pair_assets
 from copal.graph import Recipe
 from copal.registry import FeatureName
-from copal.store.base import Store, StoredValue
+from copal.store.base import Store, StoredValue, ValueTable
 
 KEPT_VALUES = 1536
 """Values that pair features keep in memory between pairs."""
@@ -43,6 +43,8 @@ class Inputs:
         self.values: OrderedDict[tuple[str, str], StoredValue] = OrderedDict()
         self.wanted: set[tuple[FeatureName, str]] = set()
         """What the batch at hand needs, however much it is: never dropped before it is used."""
+        self.known: dict[FeatureName, dict[RecipeId, Recipe]] = {}
+        """Every recipe that a need has or had, where an older one was asked for."""
 
     def need_units(self, need: FeatureName, unit: UnitId) -> tuple[str, ...]:
         """The units of a need that a unit of this feature takes: two for a pair of assets."""
@@ -51,29 +53,53 @@ class Inputs:
 
     def digests(self, units: Sequence[UnitId]) -> dict[UnitId, Digest | None]:
         """Inputs digest of each unit; None where a need has no value."""
-        digests: dict[FeatureName, dict[str, str]] = {}
-        for need in set(self.bound.declaration.needs.values()):
-            wanted = sorted({each for unit in units for each in self.need_units(need, unit)})
-            table = self.worker.store.table(self.worker.recipes[need])
-            digests[need] = {unit: value for unit, (_, value) in table.digests(wanted).items()}
-        found: dict[UnitId, Digest | None] = {}
-        for unit in units:
-            parts = {}
-            for argument, need in self.bound.declaration.needs.items():
-                taken = [digests[need].get(each) for each in self.need_units(need, unit)]
-                if None in taken:
-                    break
-                parts[argument] = taken
-            else:
-                found[unit] = fingerprint(
-                    "inputs",
-                    needs=parts,
-                    essences=self.essences(unit) if self.bound.declaration.of else [],
-                    **self.recipe.parts(),
-                )
-                continue
-            found[unit] = None
+        taken = self.taken(units)
+        return {unit: self.digest(unit, taken[unit]) if unit in taken else None for unit in units}
+
+    def taken(
+        self, units: Sequence[UnitId], under: Recipe | None = None
+    ) -> dict[UnitId, dict[str, list[Digest]]]:
+        """Value digests of what each unit takes, by argument; units without one are left out.
+
+        Parameters
+        ----------
+        under
+            The recipe whose needs are meant; today's when left out.
+        """
+        recipe = under or self.recipe
+        found: dict[UnitId, dict[str, list[Digest]]] = {unit: {} for unit in units}
+        for argument, need in self.bound.declaration.needs.items():
+            table = self.need_table(argument, recipe)
+            wanted = sorted({each for unit in found for each in self.need_units(need, unit)})
+            digests = table.digests(wanted) if table is not None and wanted else {}
+            for unit in list(found):
+                its = [digests[each][1] for each in self.need_units(need, unit) if each in digests]
+                if len(its) == len(self.need_units(need, unit)):
+                    found[unit][argument] = its
+                else:
+                    del found[unit]
         return found
+
+    def digest(self, unit: UnitId, taken: Mapping[str, Sequence[Digest]]) -> Digest:
+        """Inputs digest of a unit that takes values of these digests."""
+        return fingerprint(
+            "inputs",
+            needs=taken,
+            essences=self.essences(unit) if self.bound.declaration.of else [],
+            **self.recipe.parts(),
+        )
+
+    def need_table(self, argument: str, recipe: Recipe) -> ValueTable | None:
+        """The table that a recipe takes an argument from; None when the store has it no more."""
+        need = self.bound.declaration.needs[argument]
+        today = self.worker.recipes[need]
+        if recipe is self.recipe:
+            return self.worker.store.table(today)
+        if need not in self.known:
+            known = [today, *self.worker.store.recipes(need)]
+            self.known[need] = {each.id: each for each in known}
+        meant = self.known[need].get(recipe.needs.get(argument, RecipeId("")))
+        return self.worker.store.table(meant) if meant is not None else None
 
     def essences(self, unit: UnitId) -> list[str]:
         """The streams that the feature reads; all of them unless its class says which."""

@@ -169,14 +169,18 @@ def computed_blocks(
 ) -> dict[UnitId, pa.Table]:
     """Blocks made now by the feature's own class from stored needs; none when they are many.
 
-    Pairs of assets whose needs nobody has computed are left out.
+    Pairs of assets whose needs nobody has computed are left out. The class computes today's
+    recipe: of another, and of a snapshot, there is what was stored.
     """
+    today = project.recipes([feature])[feature]
+    if project.reading.snapshot is not None or project.recipe(feature).parts() != today.parts():
+        return {}
     if len(units) > MOST_BLOCKS or not hasattr(project.bound(feature).instance, "compute"):
         return {}
     names = project.graph.targets([feature])
     worker = Worker(
         bound={name: project.bound(name) for name in names},
-        recipes=project.recipes([feature]),
+        recipes={name: project.recipe(name) for name in names},
         store=project.store,
         assets={},
         open_source=_no_media,

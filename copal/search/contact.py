@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 
 from copal import __version__
 from copal.asset import Asset
-from copal.errors import MissingValue
+from copal.errors import MissingValue, RequestError
 from copal.feature import Value
-from copal.fingerprint import AssetId
+from copal.fingerprint import AssetId, RecipeId
 from copal.plan import Plan
 from copal.project import Project
+from copal.registry import FeatureName
 from copal.run.report import RunReport
 from copal.search.cuts import ENCODE, MatchAnswer, Side, frame_rates
 from copal.search.previews import Previews
@@ -57,6 +58,7 @@ def contact_sheet(
     MissingValue
         The pictures were not computed.
     """
+    project = _as_answered(project, answers)
     shown = {side.asset.id: side.asset for answer in answers for cut in answer.cuts
              for side in (cut.outgoing, cut.incoming)}  # fmt: skip
     kinds = project.graph.kinds(STILLS)
@@ -84,6 +86,19 @@ def contact_sheet(
         elapsed_seconds=report.seconds if report is not None and report.run_id else None,
     )
     return render(sheet)
+
+
+def _as_answered(project: Project, answers: Sequence[MatchAnswer]) -> Project:
+    """The project as the answers saw it, whatever was released since."""
+    recipes: dict[FeatureName, RecipeId] = {}
+    for answer in answers:
+        if any(recipes.get(name, recipe) != recipe for name, recipe in answer.recipes.items()):
+            raise RequestError(
+                "these answers are of different recipes, so one sheet cannot show them: "
+                "write one for each."
+            )
+        recipes |= answer.recipes
+    return project.at(answers[0].at if answers else "", recipes=recipes)
 
 
 class _Pictures:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from copal.asset import Asset
-from copal.fingerprint import AssetId
+from copal.fingerprint import AssetId, RecipeId
 from copal.project import Project
+from copal.registry import FeatureName
 from copal.timeline import FrameRange, timecode
 
 ENCODE = "standard_encode"
@@ -89,6 +90,10 @@ class MatchAnswer:
     when blocks are missing, -infinite when the blocks hold every pair."""
     exact: bool = True
     """Whether these are the best cuts there are, rather than the best of what was looked at."""
+    at: str = ""
+    """``release``, ``today``, or the snapshot that was read."""
+    recipes: Mapping[FeatureName, RecipeId] = field(default_factory=dict)
+    """What was read: the flavours' recipes and those of all that they were made from."""
 
     @property
     def blocks(self) -> int:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from copal.errors import CopalError, RequestError
+from copal.fingerprint import RecipeId
 from copal.project import Project
 from copal.search.labels import LabelledPair, by_assets, read_pairs
 from copal.search.precision import SAMPLES, Ranking
-from copal.search.question import PREFIX, Mix, chosen, flavours, told
+from copal.search.question import PREFIX, Mix, about, chosen, flavours, told
 from copal.search.scores import Scorer
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 AT = (5, 10, 50)
+SHOTS = "shots"
 OVERALL = "all titles"
 
 
@@ -52,6 +54,7 @@ def evaluate(
     seed: int = 0,
     samples: int = SAMPLES,
     at: Sequence[int] = AT,
+    reads: str = "",
 ) -> list[Quality]:
     """Score flavours (every one that is stored, or those named) against a file of labelled pairs.
 
@@ -63,19 +66,29 @@ def evaluate(
     path
         See ``copal.search.labels.read_pairs``.
     mixes
-        Each is one flavour, or several by their weights.
+        Each is one flavour, or several by their weights; ``composition@v1`` is an older one.
+    reads
+        ``release``, ``today`` or a snapshot.
 
     Raises
     ------
     RequestError
         The file or one of its rows means nothing, a flavour is unknown, or nothing is stored.
     """
-    pairs = read_pairs(project, path)
+    project = project.at(reads)
     wanted = list(mixes) or [{name: 1.0} for name in flavours(project) if _known(project, name)]
     found: list[Quality] = []
+    labelled: dict[RecipeId, list[LabelledPair]] = {}
+    if not mixes:  # a mistake in the file is told before any flavour is tried
+        labelled[project.recipe(SHOTS).id] = read_pairs(project, path)
     for mix in wanted:
         try:
-            scores = pair_scores(project, pairs, mix)
+            seen = about(project, chosen(project, mix))
+            shots = seen.recipe(SHOTS).id
+            if shots not in labelled:  # indices mean other shots there
+                labelled[shots] = read_pairs(seen, path)
+            pairs = labelled[shots]
+            scores = pair_scores(seen, pairs, mix)
         except CopalError:  # no vectors to compare, or no weights to make them with
             if mixes:
                 raise

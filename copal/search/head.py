@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from copal.errors import RequestError
+from copal.matching import matrix
 from copal.project import Project
+from copal.reading import parted
 from copal.search.labels import read_pairs
 from copal.search.precision import Ranking
-from copal.search.scores import matrix
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,11 +90,18 @@ def examples(
 ) -> Examples:
     """The stored vectors of labelled pairs, both ways round where the columns differ.
 
+    Parameters
+    ----------
+    feature
+        ``FEATURE``, or ``FEATURE@AT``; labels mean the shots that it was made from.
+
     Raises
     ------
     RequestError
         The file means nothing, or no pair has vectors.
     """
+    project = project.at("", feature)
+    feature = parted(feature)[0]
     labelled = read_pairs(project, pairs)
     assets = sorted({asset for pair in labelled for asset in (pair.asset_a, pair.asset_b)})
     tables = {str(u): v.rows for u, v in project.table(feature).read(assets).items()}

@@ -16,7 +16,7 @@ from copal.registry import FeatureName
 from copal.search.blocks import read_rows
 from copal.search.candidates import Candidates, candidates
 from copal.search.cuts import MatchAnswer, MatchCut, Side, frame_rates
-from copal.search.question import Question, chosen, told
+from copal.search.question import Question, about, chosen, told
 from copal.search.ranking import ShotKey, Told, long_enough, ranked
 from copal.timeline import FrameRange
 
@@ -38,6 +38,7 @@ def match(project: Project, question: Question | None = None) -> MatchAnswer:
     """
     question = question or Question()
     mix = chosen(project, question.flavours)
+    project = about(project, mix, question.at)
     assets = _asked(project, question, mix)
     ids = sorted(assets)
     units = _pairs(project, mix, assets)
@@ -54,6 +55,8 @@ def match(project: Project, question: Question | None = None) -> MatchAnswer:
         looked=tuple(looked),
         certain_above=certain,
         exact=certain <= last,
+        at=project.reading.at,
+        recipes={name: recipe.id for name, recipe in project.reading.pins.items()},
     )
 
 

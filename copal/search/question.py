@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from copal.errors import RequestError, suggestion
 from copal.project import Project
+from copal.reading import parted
 from copal.registry import FeatureName
 from copal.search.where import Filter, parse
 
@@ -27,7 +28,8 @@ class Question:
     where: str = ""
     """A filter on titles, see ``copal.search.where``."""
     flavours: Mix = field(default_factory=dict)
-    """What makes shots alike, and for how much of the score; the first flavour when empty."""
+    """What makes shots alike, and for how much of the score; the first flavour when empty. Each
+    may say which recipe is meant: ``composition@v1``."""
     top: int = 10
     min_score: float | None = None
     per_title: int | None = None
@@ -41,6 +43,9 @@ class Question:
     """Whether shots that fade in or out take part."""
     fold: bool = True
     """Whether cuts too alike to a higher one are told under it."""
+    at: str = ""
+    """``release``, ``today`` or a snapshot: which recipes and titles there are. ``release``, or
+    what the project reads, when empty."""
 
     def __post_init__(self) -> None:
         for name, value in (("--top", self.top), ("--per-title", self.per_title)):
@@ -51,6 +56,11 @@ class Question:
         ):  # fmt: skip
             if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
                 raise RequestError(f"{name} {seconds}: need 0 or more.")
+        if (self.min_seconds or 0.0) > (math.inf if self.max_seconds is None else self.max_seconds):
+            raise RequestError(
+                f"--min-seconds {self.min_seconds} is more than --max-seconds {self.max_seconds}: "
+                "no shot is as long as that."
+            )
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise RequestError(f"--min-score {self.min_score}: need a number.")
         for name, weight in self.flavours.items():
@@ -77,6 +87,8 @@ def flavours(project: Project) -> list[str]:
 def chosen(project: Project, wanted: Mix) -> dict[str, tuple[FeatureName, float]]:
     """The flavours of a mix with their features and shares, which add up to 1.
 
+    A flavour's name may say which recipe is meant, as in ``composition@v1``; see ``about``.
+
     Raises
     ------
     RequestError
@@ -86,13 +98,29 @@ def chosen(project: Project, wanted: Mix) -> dict[str, tuple[FeatureName, float]
     if not known:
         raise RequestError(f"{project.registry.where} declares no feature '{PREFIX}…'.")
     mix = dict(wanted) or {known[0]: 1.0}
-    for name in mix:
+    for text in mix:
+        name = parted(text)[0]
         if name not in known:
             raise RequestError(
                 f"no flavour '{name}'; there are {', '.join(known)}." + suggestion(name, known)
             )
     total = sum(mix.values())
-    return {name: (FeatureName(PREFIX + name), weight / total) for name, weight in mix.items()}
+    return {
+        text: (FeatureName(PREFIX + parted(text)[0]), weight / total)
+        for text, weight in mix.items()
+    }
+
+
+def about(project: Project, mix: Iterable[str], at: str = "") -> Project:
+    """The project as a question about flavours sees it: their recipes, and what they are of.
+
+    Raises
+    ------
+    RequestError
+        The flavours were made from different recipes, such as of shots, or one is not stored as
+        it was asked for.
+    """
+    return project.at(at, *(PREFIX + text for text in mix))
 
 
 def mix_of(texts: Sequence[str]) -> dict[str, float]:

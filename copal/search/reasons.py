@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from copal.errors import MissingValue
 from copal.feature import Parts, parts_of
+from copal.matching import matrix
 from copal.project import Project
 from copal.search.cuts import MatchCut
-from copal.search.scores import matrix
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,7 +40,10 @@ def reasons(project: Project, cuts: Sequence[MatchCut]) -> list[list[str]]:
         parts = parts_of(project.bound(name).instance)
         if not parts:
             continue
-        found = project.table(name).read(shown)
+        try:
+            found = project.table(name).read(shown)
+        except MissingValue:  # none that was made from the shots that the cuts are of
+            continue
         tables = {str(unit): value.rows for unit, value in found.items()}
         for cut, words in zip(cuts, said, strict=True):
             out, into = cut.outgoing, cut.incoming

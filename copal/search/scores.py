@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from copal.errors import RequestError
-from copal.matching import rescored
+from copal.matching import matrix, overlaps, rescored, side_by_side
 from copal.project import Project
 from copal.registry import FeatureName
 
@@ -70,35 +70,24 @@ class Scorer:
         i, j = _places(leaving, out_shot), _places(entering, in_shot)
         known = np.flatnonzero((i >= 0) & (j >= 0))
         rows, columns = i[known], j[known]
+        each = np.arange(len(known))
         if self.measure == "iou":
-            found[known] = self._overlap(leaving, entering, rows, columns)
+            left = self._masks(leaving, self.outgoing, rows)
+            right = self._masks(entering, self.incoming, columns)
+            found[known] = overlaps(left, right, self.weights, each, each)
         else:
-            left = self._joined(leaving, self.outgoing, rows)
-            right = self._joined(entering, self.incoming, columns)
-            each = np.arange(len(known))
-            found[known] = rescored(left, right, each, each).scores
+            one = self._joined(leaving, self.outgoing, rows)
+            other = self._joined(entering, self.incoming, columns)
+            found[known] = rescored(one, other, each, each).scores
         return found
 
     def _joined(self, table: pa.Table, names: tuple[str, ...], rows: Ints) -> Floats:
-        """The compared columns side by side, each times the root of its weight."""
-        roots = np.sqrt(np.array(self.weights, np.float32))
-        parts = [matrix(table, n)[rows] * root for n, root in zip(names, roots, strict=True)]
-        return np.ascontiguousarray(np.concatenate(parts, axis=1))
+        """The compared columns side by side, as their feature compares them."""
+        return side_by_side([matrix(table, name)[rows] for name in names], self.weights)
 
-    def _overlap(self, leaving: pa.Table, entering: pa.Table, i: Ints, j: Ints) -> Floats:
-        """What two masks have in common of what either has, weighted over the columns."""
-        total = np.zeros(len(i))
-        for one, other, weight in zip(self.outgoing, self.incoming, self.weights, strict=True):
-            a, b = (matrix(leaving, one)[i] > 0, matrix(entering, other)[j] > 0)
-            both, either = (a & b).sum(1), (a | b).sum(1)
-            total += weight * both / np.maximum(either, 1)
-        return total.astype(np.float32)
-
-
-def matrix(table: pa.Table, name: str) -> Floats:
-    """A column of vectors as (rows, d) float32."""
-    column = table[name].combine_chunks()
-    return np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
+    def _masks(self, table: pa.Table, names: tuple[str, ...], rows: Ints) -> list[Floats]:
+        """The compared columns as masks of 0 and 1."""
+        return [(matrix(table, name)[rows] > 0).astype(np.float32) for name in names]
 
 
 def _places(table: pa.Table, shots: Ints) -> Ints:

@@ -67,7 +67,7 @@ class Attempt:
 
     unit: str
     outcome: str
-    """``stored``, ``empty``, ``carried``, ``failed``, or ``released`` by a person."""
+    """``stored``, ``empty``, ``carried``, ``failed``, ``skipped``, or ``released`` by a person."""
     run_id: str
     at: datetime
     seconds: float = 0.0
@@ -83,6 +83,10 @@ class Attempt:
     retryable: bool = False
     machine: str = ""
     code_digest: str = ""
+    shots: int | None = None
+    """Shots that the value covers, of a per-shot feature."""
+    shots_computed: int | None = None
+    """Those of them that were computed; the rows of the others were carried over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,8 @@ class TableIndex:
 class ValueTable(Protocol):
     """The values of one recipe of one feature."""
 
-    def index(self) -> TableIndex:
-        """Which units have a value."""
+    def index(self, units: Sequence[str] | None = None) -> TableIndex:
+        """Which units have a value; only of these when any are given."""
 
     def read(self, units: Sequence[str]) -> dict[str, StoredValue]:
         """Values by unit; units without one are left out."""
@@ -123,8 +127,13 @@ class ValueTable(Protocol):
     def record(self, attempts: Sequence[Attempt]) -> None:
         """Append attempts."""
 
-    def attempts(self, outcomes: Sequence[str] = ()) -> list[Attempt]:
-        """Attempts in the order of their time; only those outcomes when any is given."""
+    def attempts(
+        self, outcomes: Sequence[str] = (), units: Sequence[str] | None = None
+    ) -> list[Attempt]:
+        """Attempts in the order of their time; only of outcomes and units that are given."""
+
+    def last_attempts(self, count: int) -> list[Attempt]:
+        """The attempts that were noted last, at most so many, in the order of their time."""
 
 
 class Store(Protocol):

@@ -8,6 +8,8 @@
         values.lance       one row per unit; inserted once
         attempts.lance     append-only
         files/             derivatives too large for a row, named by digest
+    <store>/releases/      which recipe readers see; <store>/snapshots/ names sets of versions
+    <store>/summaries/     answers that hold while the tables are at the same versions
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from copal import __version__
-from copal.errors import NewerStore, StoreError
+from copal.errors import MissingValue, NewerStore, StoreError
 from copal.feature import File
 from copal.fingerprint import Digest, RecipeId, UnitId
 from copal.graph import Recipe
@@ -36,6 +39,8 @@ STORE_FORMAT = 1
 
 READ_AT_ONCE = 256
 """Units per filter: longer lists make slow filters."""
+SCAN_AT_ONCE = 8
+"""Values of a batch where most of a table is read."""
 
 _FILE = pa.struct([("name", pa.string()), ("digest", pa.string()), ("bytes", pa.int64())])
 _ATTEMPTS = pa.schema(
@@ -53,6 +58,8 @@ _ATTEMPTS = pa.schema(
         ("retryable", pa.bool_()),
         ("machine", pa.string()),
         ("code_digest", pa.string()),
+        ("shots", pa.int32()),
+        ("shots_computed", pa.int32()),
     ]
 )
 
@@ -83,13 +90,22 @@ class LanceTable:
     place: str
     """Name of the table's folder inside the store."""
     recipe: Recipe
+    version: int | None = None
+    """The version of the values table that is read; None for the newest, 0 for an empty one."""
 
-    def index(self) -> TableIndex:
-        """Which units have a value; reads two short columns."""
-        found = self._values(None).read(["unit", "state"])
-        units = found["unit"].to_pylist()
-        empty = [u for u, s in zip(units, found["state"].to_pylist(), strict=True) if s == "empty"]
-        return TableIndex(frozenset(units), frozenset(empty))
+    def index(self, units: Sequence[str] | None = None) -> TableIndex:
+        """Which units have a value, of all or of these; reads two short columns."""
+        where = is_in("unit", units) if units is not None else None
+        found = self._values(None).read(["unit", "state"], where)
+        empty = found.filter(pc.equal(found["state"], "empty"))
+        return TableIndex(
+            frozenset(found["unit"].to_pylist()), frozenset(empty["unit"].to_pylist())
+        )
+
+    def empty(self) -> frozenset[str]:
+        """Units whose value has no rows and no files."""
+        found = self.values.read(["unit"], is_in("state", ["empty"]))
+        return frozenset(found["unit"].to_pylist())
 
     def read(self, units: Sequence[str]) -> dict[str, StoredValue]:
         """Values by unit."""
@@ -98,11 +114,22 @@ class LanceTable:
         dataset = table.open()
         if dataset is None:
             return found
+        if 2 * len(units) > dataset.count_rows():  # a filter takes as long again as reading
+            wanted = frozenset(units)
+            for batch in dataset.to_batches(batch_size=SCAN_AT_ONCE):
+                self._add_rows(found, pa.Table.from_batches([batch]), wanted)
+            return found
         for start in range(0, len(units), READ_AT_ONCE):
             part = dataset.to_table(filter=is_in("unit", units[start : start + READ_AT_ONCE]))
-            for index, unit in enumerate(part["unit"].to_pylist()):
-                found[unit] = self._from_row(part, index)
+            self._add_rows(found, part, None)
         return found
+
+    def _add_rows(
+        self, found: dict[str, StoredValue], part: pa.Table, wanted: frozenset[str] | None
+    ) -> None:
+        for index, unit in enumerate(part["unit"].to_pylist()):
+            if wanted is None or unit in wanted:
+                found[unit] = self._from_row(part, index)
 
     def digests(self, units: Sequence[str]) -> dict[str, tuple[Digest, Digest]]:
         """Inputs digest and value digest by unit."""
@@ -115,6 +142,27 @@ class LanceTable:
             columns = (part[name].to_pylist() for name in part.column_names)
             found |= {u: (Digest(i), Digest(v)) for u, i, v in zip(*columns, strict=True)}
         return found
+
+    @property
+    def values(self) -> Table:
+        """The Lance table of the values."""
+        return self._values(None)
+
+    @property
+    def attempt_rows(self) -> Table:
+        """The Lance table of the attempts."""
+        return self._attempts()
+
+    def scan(self, at_once: int) -> Iterator[tuple[StoredValue, Mapping[str, int]]]:
+        """Every value with the sizes of its files in bytes, so many read at a time."""
+        dataset = self.values.open()
+        if dataset is None:
+            return
+        for batch in dataset.to_batches(batch_size=at_once):
+            part = pa.Table.from_batches([batch])
+            for index, files in enumerate(part["files"].to_pylist()):
+                sizes = {each["name"]: each["bytes"] for each in files or ()}
+                yield self._from_row(part, index), sizes
 
     def publish(self, values: Sequence[StoredValue], *, replace: bool = False) -> Publication:
         """Files first, then one commit of all rows."""
@@ -138,10 +186,18 @@ class LanceTable:
             rows = [dataclasses.asdict(attempt) for attempt in attempts]
             self._attempts().append(pa.Table.from_pylist(rows, schema=_ATTEMPTS))
 
-    def attempts(self, outcomes: Sequence[str] = ()) -> list[Attempt]:
+    def attempts(
+        self, outcomes: Sequence[str] = (), units: Sequence[str] | None = None
+    ) -> list[Attempt]:
         """Attempts in the order of their time."""
-        where = is_in("outcome", outcomes) if outcomes else None
+        wanted = {"outcome": outcomes or None, "unit": units}
+        where = " AND ".join(is_in(n, v) for n, v in wanted.items() if v is not None) or None
         rows = self._attempts().read(where=where).sort_by("at").to_pylist()
+        return [Attempt(**row) for row in rows]
+
+    def last_attempts(self, count: int) -> list[Attempt]:
+        """The attempts that were noted last, at most so many, in the order of their time."""
+        rows = self._attempts().read_last(count).sort_by("at").to_pylist()
         return [Attempt(**row) for row in rows]
 
     def values_uri(self) -> str:
@@ -156,7 +212,7 @@ class LanceTable:
 
     def _values(self, columns: pa.Schema | None) -> Table:
         schema = _values_schema(columns if columns is not None else pa.schema([]))
-        return Table(self.values_uri(), schema, self.folder.storage_options)
+        return Table(self.values_uri(), schema, self.folder.storage_options, self.version)
 
     def _attempts(self) -> Table:
         uri = f"{self.folder.uri}/{self.place}/attempts.lance"
@@ -207,8 +263,8 @@ class LanceTable:
 
     def _from_row(self, part: pa.Table, index: int) -> StoredValue:
         row = part.slice(index, 1)
-        items = row["items"].combine_chunks()
-        structs = items.chunk(0).flatten() if hasattr(items, "chunks") else items.flatten()
+        # One row is in one chunk, and ``combine_chunks`` would copy it.
+        structs = next(chunk for chunk in row["items"].chunks if len(chunk)).flatten()
         fields = list(structs.type)
         rows = pa.Table.from_arrays(
             structs.flatten(),
@@ -263,10 +319,10 @@ class LanceStore:
             mark = {"format": STORE_FORMAT, "copal": __version__}
             self.folder.put("store.json", (json.dumps(mark) + "\n").encode())
 
-    def table(self, recipe: Recipe) -> LanceTable:
-        """The table of a recipe."""
+    def table(self, recipe: Recipe, version: int | None = None) -> LanceTable:
+        """The table of a recipe, as it is now or as it was at a version."""
         place = f"features/{recipe.feature}/v{recipe.version}-{recipe.id[:16]}"
-        return LanceTable(self.folder, place, recipe)
+        return LanceTable(self.folder, place, recipe, version)
 
     def recipes(self, feature: str) -> list[Recipe]:
         """Every recipe of a feature that has a table, the newest first."""
@@ -279,6 +335,21 @@ class LanceStore:
             created = parts.pop("created_at", "")
             found.append((created, name, Recipe.from_json(parts)))
         return [recipe for *_, recipe in sorted(found, key=lambda each: each[:2], reverse=True)]
+
+    def find(self, feature: str, recipe_id: str) -> Recipe:
+        """The stored recipe of a feature with this id.
+
+        Raises
+        ------
+        MissingValue
+            Its table was removed, or never was.
+        """
+        for recipe in self.recipes(feature):
+            if recipe.id == recipe_id:
+                return recipe
+        raise MissingValue(
+            f"{self.folder.uri}: '{feature}' has no table of recipe {recipe_id[:8]} any more."
+        )
 
     def save(self, name: str, data: bytes) -> None:
         """Keep a small document under a name."""

@@ -25,10 +25,11 @@ class MemoryTable:
     log: list[Attempt] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def index(self) -> TableIndex:
+    def index(self, units: Sequence[str] | None = None) -> TableIndex:
         """Which units have a value."""
-        empty = frozenset(u for u, value in self.values.items() if value.state == "empty")
-        return TableIndex(frozenset(self.values), empty)
+        held = self.values if units is None else self.read(units)
+        empty = frozenset(u for u, value in held.items() if value.state == "empty")
+        return TableIndex(frozenset(held), empty)
 
     def read(self, units: Sequence[str]) -> dict[str, StoredValue]:
         """Values by unit."""
@@ -59,10 +60,20 @@ class MemoryTable:
         """Append attempts."""
         self.log.extend(attempts)
 
-    def attempts(self, outcomes: Sequence[str] = ()) -> list[Attempt]:
+    def attempts(
+        self, outcomes: Sequence[str] = (), units: Sequence[str] | None = None
+    ) -> list[Attempt]:
         """Attempts in the order of their time."""
-        wanted = [each for each in self.log if not outcomes or each.outcome in outcomes]
+        wanted = [
+            each
+            for each in self.log
+            if (not outcomes or each.outcome in outcomes) and (units is None or each.unit in units)
+        ]
         return sorted(wanted, key=lambda attempt: attempt.at)
+
+    def last_attempts(self, count: int) -> list[Attempt]:
+        """The attempts that were noted last, in the order of their time."""
+        return sorted(self.log[-count:], key=lambda attempt: attempt.at)
 
 
 class MemoryStore:

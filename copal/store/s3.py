@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from copal.errors import StoreUnavailable
 from copal.feature import File
 from copal.objects.cache import Cache, keep_recent
 from copal.objects.locator import S3Locator
-from copal.objects.s3 import head, read_range, s3_client, s3_storage_options
+from copal.objects.s3 import (
+    head,
+    reaching,
+    read_range,
+    s3_client,
+    s3_storage_options,
+    status_of,
+)
+from copal.store.folder import Found
 
 __all__ = ["S3File", "S3Folder", "s3_client", "s3_storage_options"]
+
+FRESH = timedelta(minutes=30)
+"""A file older than this is sent again, so that nobody takes it for one that is not needed."""
+CONFLICT_TRIES = 6
+"""Conditional PUTs of one key that meet each other are told 409, and try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,47 +52,64 @@ class S3Folder:
         """The object's key in the bucket."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
+    def _start(self, prefix: str) -> str:
+        """How the keys of all that is under a name begin."""
+        start = self.key(prefix).rstrip("/")
+        return f"{start}/" if start else ""
+
     def put(self, name: str, data: bytes) -> None:
         """One PUT."""
-        with self._reaching():
+        with reaching(self.uri):
             s3_client().put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
 
+    def put_new(self, name: str, data: bytes) -> bool:
+        """One PUT that holds only where nothing is."""
+        from botocore.exceptions import ClientError
+
+        with reaching(self.uri):
+            for attempt in range(CONFLICT_TRIES):
+                try:
+                    s3_client().put_object(
+                        Bucket=self.bucket, Key=self.key(name), Body=data, IfNoneMatch="*"
+                    )
+                except ClientError as exc:
+                    status = status_of(exc)
+                    if status == 412:
+                        return False
+                    if status != 409 or attempt + 1 == CONFLICT_TRIES:
+                        raise
+                    time.sleep(0.1 * 2**attempt)  # two at once: S3 asks to try again
+                else:
+                    return True
+        raise AssertionError("the last try returned or raised")
+
     def put_file(self, name: str, source: Path) -> None:
-        """Upload, in parts when it is large, unless it is there."""
-        with self._reaching():
-            if not self._exists(name):
+        """Upload, in parts when it is large, unless it was put there lately."""
+        with reaching(self.uri):
+            written = self._written(name)
+            if written is None or datetime.now(UTC) - written > FRESH:
                 s3_client().upload_file(str(source), self.bucket, self.key(name))
 
-    def _exists(self, name: str) -> bool:
+    def _written(self, name: str) -> datetime | None:
+        """When an object was last written; None when it is not there."""
         from botocore.exceptions import ClientError
 
         try:
-            s3_client().head_object(Bucket=self.bucket, Key=self.key(name))
+            return s3_client().head_object(Bucket=self.bucket, Key=self.key(name))["LastModified"]
         except ClientError as exc:
-            if exc.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                return False
+            if _absent(exc):
+                return None
             raise
-        return True
-
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        from boto3.exceptions import S3UploadFailedError
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except (BotoCoreError, ClientError, S3UploadFailedError) as exc:
-            raise StoreUnavailable(f"{self.uri}: {exc}") from exc
 
     def get(self, name: str) -> bytes | None:
         """The bytes, or None."""
         from botocore.exceptions import ClientError
 
-        with self._reaching():
+        with reaching(self.uri):
             try:
                 found = s3_client().get_object(Bucket=self.bucket, Key=self.key(name))
             except ClientError as exc:
-                if exc.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                if _absent(exc):
                     return None
                 raise
             return found["Body"].read()
@@ -88,8 +120,8 @@ class S3Folder:
 
     def names(self, prefix: str) -> list[str]:
         """Common prefixes under ``prefix``, sorted."""
-        start = self.key(prefix).rstrip("/") + "/"
-        with self._reaching():
+        start = self._start(prefix)
+        with reaching(self.uri):
             pages = (
                 s3_client()
                 .get_paginator("list_objects_v2")
@@ -100,6 +132,51 @@ class S3Folder:
                 for page in pages
                 for found in page.get("CommonPrefixes", [])
             )
+
+    def objects(self, prefix: str) -> Iterator[Found]:
+        """Objects under ``prefix``, by pages of a thousand."""
+        start = self._start(prefix)
+        skip = len(self.key(""))
+        with reaching(self.uri):
+            pages = s3_client().get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.bucket, Prefix=start):
+                for each in page.get("Contents", []):
+                    yield Found(each["Key"][skip:], each["Size"], each["LastModified"])
+
+    def first(self, prefix: str) -> str | None:
+        """One LIST of one key."""
+        with reaching(self.uri):
+            found = s3_client().list_objects_v2(
+                Bucket=self.bucket, Prefix=self._start(prefix), MaxKeys=1
+            )
+        keys = [each["Key"] for each in found.get("Contents", [])]
+        return keys[0].rpartition("/")[2] if keys else None
+
+    def remove_folder(self, prefix: str) -> None:
+        """Delete every object under it."""
+        self.remove([found.name for found in self.objects(prefix)])
+
+    def remove(self, names: Iterable[str], before: datetime | None = None) -> None:
+        """Delete objects, a thousand a request."""
+        with reaching(self.uri):
+            keys = [
+                self.key(name)
+                for name in names
+                if before is None or ((when := self._written(name)) and when < before)
+            ]
+            for start in range(0, len(keys), 1000):
+                some: Any = [{"Key": key} for key in keys[start : start + 1000]]
+                found: Any = s3_client().delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": some, "Quiet": True}
+                )
+                for error in found.get("Errors", []):
+                    raise StoreUnavailable(f"{self.uri}/{error['Key']}: {error['Message']}")
+
+
+def _absent(exc: Any) -> bool:
+    """Whether S3 said that the object is not there; a bucket that is not is something else."""
+    code = exc.response.get("Error", {}).get("Code")
+    return status_of(exc) == 404 and code != "NoSuchBucket"
 
 
 @dataclass(frozen=True, slots=True)

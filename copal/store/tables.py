@@ -11,14 +11,14 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from copal.errors import StoreError, StoreUnavailable, WriteConflict
+from copal.errors import MissingValue, StoreError, StoreUnavailable, WriteConflict
 from copal.store.base import Publication
 
 KEY_METADATA = {b"lance-schema:unenforced-primary-key": b"true"}
@@ -41,18 +41,71 @@ class Table:
     uri: str
     schema: pa.Schema
     storage_options: Mapping[str, str] | None = None
+    version: int | None = None
+    """The version to read; None for the newest, 0 for the time before anything was written."""
 
     def open(self) -> Any | None:
-        """The dataset at its newest version, or None while nothing was written."""
+        """The dataset, or None while nothing was written.
+
+        Raises
+        ------
+        MissingValue
+            The version asked for was cleaned up, or never was.
+        """
         import lance
 
-        with _plain_errors(self.uri):
+        if self.version == 0:
+            return None
+        with plain_errors(self.uri):
             try:
-                return lance.dataset(self.uri, storage_options=self._options())
+                return lance.dataset(
+                    self.uri, version=self.version, storage_options=self._options()
+                )
             except (ValueError, FileNotFoundError, OSError) as exc:
-                if _says_absent(exc):
+                if not _says_absent(exc):
+                    raise
+                if self.version is None:
                     return None
-                raise
+                raise MissingValue(
+                    f"{self.uri}: version {self.version} is not there any more. "
+                    "A snapshot keeps the versions that it names."
+                ) from exc
+
+    def at(self, version: int | None) -> Table:
+        """The same table at a version."""
+        return replace(self, version=version)
+
+    def newest(self) -> int:
+        """The number of the newest version; 0 while nothing was written."""
+        dataset = self.at(None).open()
+        return 0 if dataset is None else int(dataset.version)
+
+    def count(self) -> int:
+        """How many rows there are; from the manifest alone."""
+        dataset = self.open()
+        return 0 if dataset is None else int(dataset.count_rows())
+
+    def tag(self, name: str, version: int) -> None:
+        """Name a version, so that no clean-up takes it; naming it twice is naming it once."""
+        dataset = self.at(None).open()
+        if dataset is None:
+            raise MissingValue(f"{self.uri}: there is no table to name a version of.")
+        with plain_errors(self.uri):
+            if dataset.tags.list().get(name, {}).get("version") != version:
+                dataset.tags.create(name, version)
+
+    def untag(self, name: str) -> None:
+        """Forget a name; one that is not there is no error."""
+        dataset = self.at(None).open()
+        if dataset is not None and name in dataset.tags.list():
+            with plain_errors(self.uri):
+                dataset.tags.delete(name)
+
+    def tags(self) -> dict[str, tuple[int, datetime | None]]:
+        """Names of versions: the version, and when it was named."""
+        dataset = self.at(None).open()
+        found = dataset.tags.list() if dataset is not None else {}
+        return {name: (int(tag["version"]), tag.get("created_at")) for name, tag in found.items()}
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
         """Rows, or the empty table of the wanted columns."""
@@ -60,8 +113,23 @@ class Table:
         names = list(columns) if columns is not None else self.schema.names
         if dataset is None:
             return pa.schema([self.schema.field(name) for name in names]).empty_table()
-        with _plain_errors(self.uri):
-            return dataset.to_table(columns=names, filter=where)
+        late = [n for n in names if n in self.schema.names and n not in dataset.schema.names]
+        with plain_errors(self.uri):
+            found = dataset.to_table(columns=[n for n in names if n not in late], filter=where)
+        for name in late:  # the table is older than the column
+            field = self.schema.field(name)
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+        return found.select(names) if late else found
+
+    def read_last(self, count: int) -> pa.Table:
+        """The rows that were written last, at most so many, without reading the others."""
+        dataset = self.open()
+        if dataset is None:
+            return self.schema.empty_table()
+        with plain_errors(self.uri):
+            skipped = max(dataset.count_rows() - count, 0)
+            names = [name for name in self.schema.names if name in dataset.schema.names]
+            return dataset.to_table(columns=names, offset=skipped, limit=count)
 
     def append(self, rows: pa.Table) -> None:
         """Add rows; never loses or repeats one, whoever else appends."""
@@ -70,7 +138,7 @@ class Table:
         if rows.num_rows == 0:
             return
         self._create()
-        with _plain_errors(self.uri):
+        with plain_errors(self.uri):
             lance.write_dataset(rows, self.uri, mode="append", storage_options=self._options())
 
     def insert(self, rows: pa.Table, *, key: str, mark: str) -> Publication:
@@ -95,7 +163,7 @@ class Table:
                     lost=frozenset(k for k in keys if owners[k] != own),
                 )
             missing = rows.filter(pc.is_in(rows[key], value_set=pa.array(todo)))
-            self._merge(missing, key, attempt, replace=False)
+            self._merge(missing, key, attempt, update=False)
         raise WriteConflict(f"{self.uri}: other writers kept winning for {TRIES} tries.")
 
     def upsert(self, rows: pa.Table, *, key: str) -> None:
@@ -104,25 +172,34 @@ class Table:
             return
         self._create()
         for attempt in range(TRIES):
-            if self._merge(rows, key, attempt, replace=True):
+            if self._merge(rows, key, attempt, update=True):
                 return
         raise WriteConflict(f"{self.uri}: other writers kept winning for {TRIES} tries.")
 
     def delete(self, where: str) -> None:
         """Remove rows."""
-        dataset = self.open()
-        if dataset is not None:
-            with _plain_errors(self.uri):
-                dataset.delete(where)
+        for attempt in range(TRIES):
+            dataset = self.open()
+            if dataset is None:
+                return
+            try:
+                with plain_errors(self.uri):
+                    dataset.delete(where)
+                return
+            except OSError as exc:
+                if not meeting_others(exc):
+                    raise
+                time.sleep(random.random() * (1 + attempt) * 0.2)
+        raise WriteConflict(f"{self.uri}: other writers kept winning for {TRIES} tries.")
 
-    def _merge(self, rows: pa.Table, key: str, attempt: int, *, replace: bool) -> bool:
+    def _merge(self, rows: pa.Table, key: str, attempt: int, *, update: bool) -> bool:
         """One commit; False when it met another writer and should be tried again."""
         import lance
 
         # use_index(False): a scalar index on the key was measured to let duplicates through.
-        with _plain_errors(self.uri):
+        with plain_errors(self.uri):
             builder = lance.dataset(self.uri, storage_options=self._options()).merge_insert(key)
-            builder = builder.when_matched_update_all() if replace else builder.when_matched_fail()
+            builder = builder.when_matched_update_all() if update else builder.when_matched_fail()
             builder = (
                 builder.when_not_matched_insert_all()
                 .use_index(False)
@@ -135,7 +212,7 @@ class Table:
                 text = str(exc)
                 if "found matching row" in text:
                     return False
-                if "commit conflict" in text.lower() or "Too many concurrent" in text:
+                if meeting_others(exc):
                     time.sleep(random.random() * (1 + attempt) * 0.2)
                     return False
                 raise
@@ -150,12 +227,16 @@ class Table:
         import lance
         from lance.fragment import write_fragments
 
-        if self.open() is not None:
+        if self.version is not None:
+            raise StoreError(f"{self.uri}: version {self.version} is read, never written.")
+        dataset = self.open()
+        if dataset is not None:
+            self._widen(dataset)
             return
         # write_dataset(mode="create") overwrites a table that came to be since it looked: of four
         # processes each creating and then appending, 16 of 60 tries lost rows. Version 1 with no
         # retry can only be the first: 0 of 200 on disk, 0 of 40 in S3.
-        with _plain_errors(self.uri):
+        with plain_errors(self.uri):
             try:
                 first = write_fragments(
                     self.schema.empty_table(),
@@ -173,6 +254,19 @@ class Table:
                 if self.open() is None:  # otherwise somebody else was first
                     raise
 
+    def _widen(self, dataset: Any) -> None:
+        """Add the columns that the schema has gained since the table was made; they are null."""
+        late = [field for field in self.schema if field.name not in dataset.schema.names]
+        if not late:
+            return
+        with plain_errors(self.uri):
+            try:
+                dataset.add_columns(pa.schema(late))
+            except OSError:
+                now = self.open()
+                if now is None or {field.name for field in late} - set(now.schema.names):
+                    raise  # otherwise somebody else was first
+
     def _options(self) -> dict[str, str] | None:
         return dict(self.storage_options) if self.storage_options is not None else None
 
@@ -183,12 +277,18 @@ def is_in(column: str, values: Sequence[str]) -> str:
     return f"{column} IN ({quoted})" if values else "false"
 
 
+def meeting_others(exc: Exception) -> bool:
+    """Whether a commit failed only because others committed at the same time."""
+    text = str(exc).lower()
+    return "commit conflict" in text or "too many concurrent" in text or "preempted" in text
+
+
 def _says_absent(exc: Exception) -> bool:
     return bool(re.match(r"Dataset at path .* was not found", str(exc)))
 
 
 @contextmanager
-def _plain_errors(uri: str) -> Iterator[None]:
+def plain_errors(uri: str) -> Iterator[None]:
     """Lance's errors about the disk and the network, in our words; all others pass."""
     try:
         yield

@@ -101,7 +101,8 @@ class Repository:
     def plan(self, *arguments: str) -> dict[str, tuple[int, dict[str, int]]]:
         """Feature → cells to compute, and how many for which reason."""
         said = self.copal("plan", *arguments, "--json").objects
-        return {each["feature"]: (each["compute"], each["reasons"]) for each in said}
+        parts = [each for each in said if "feature" in each]
+        return {each["feature"]: (each["compute"], each["reasons"]) for each in parts}
 
     def run(self, *arguments: str, engine: str = "inline", code: int = 0) -> dict[str, Any]:
         """The report of ``copal run``."""

@@ -63,7 +63,7 @@ def test_retagged_renamed_and_remuxed_files_compute_nothing(
 
     assert decisions(stored, media) == {
         "busy.mkv": "moved",
-        "calm.mp4": "known",
+        "calm.mp4": "revised",
         "copy.mp4": "known",
         "one_take.mp4": "unchanged",
         "renamed.mp4": "moved",

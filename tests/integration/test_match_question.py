@@ -248,6 +248,7 @@ def test_cuts_all_but_the_same_are_folded_under_the_best(tmp_path: Path) -> None
         ({"top": 0}, "--top 0"),
         ({"per_title": 0}, "--per-title 0"),
         ({"min_seconds": -1}, "--min-seconds -1"),
+        ({"min_seconds": 3, "max_seconds": 2}, "--min-seconds 3 is more than --max-seconds 2"),
         ({"max_seconds": float("inf")}, "--max-seconds inf"),
         ({"min_score": float("nan")}, "--min-score nan"),
         ({"flavours": {"motion": 0}}, "a weight is more than 0"),

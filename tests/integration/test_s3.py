@@ -62,7 +62,7 @@ def test_a_store_that_is_not_there_says_so(remote: Repository) -> None:
     remote.environment.update(there, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
     silent = remote.copal("status", code=1).err
     assert silent.startswith(f"copal: {there['COPAL_STORE']}: ")
-    assert "Could not connect to the endpoint URL" in silent
+    assert "S3 cannot be reached. Is AWS_ENDPOINT_URL right (http://127.0.0.1:9)?" in silent
     assert len((missing + silent).splitlines()) == 2
 
 

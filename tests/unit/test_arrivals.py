@@ -95,15 +95,15 @@ def test_other_content_in_a_known_place_is_another_asset(house):
     assert len(house.project.catalog.places()) == 1
 
 
-def test_a_touched_file_is_known(house):
+def test_a_touched_file_is_revised(house):
     """
-    Another time stamp on the same bytes changes nothing.
+    Another time stamp on the same bytes changes the place and nothing else.
     """
     path = house.put("a.srt", "one")
     (before,) = house.add()
     os.utime(path, (1, 1))
     (after,) = house.add()
-    assert (after.decision, after.asset) == ("known", before.asset)
+    assert (after.decision, after.asset) == ("revised", before.asset)
 
 
 def test_titles_can_be_told_later(house):

@@ -37,6 +37,19 @@ class Shots:
 """
 
 
+PER_SHOT = """
+from pathlib import Path
+
+@dataclass(frozen=True)
+class Shots:
+    columns: ClassVar[pa.Schema] = pa.schema([("shot_index", pa.int32())])
+    per_shot: ClassVar[tuple[str, ...]] = ("start_frame",)
+
+    def compute(self, shots: pa.Table) -> pa.Table: ...
+"""
+OF_SHOTS = {"needs": "shots: encode"}
+
+
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
     """A folder whose package ``shelf`` holds feature modules; forgotten after the test."""
@@ -90,6 +103,25 @@ def test_what_goes_into_a_recipe(shelf):
     assert found.tools == {"numpy": tool_version("numpy")}
     assert found.weights == {}
     assert found == ingredients(bind(declared("params: {batch: 8, threshold: 27}"), shelf))
+
+
+def test_relative_weights_lie_beside_the_registry(shelf, monkeypatch, tmp_path_factory):
+    """
+    A relative path of weights begins in the registry's folder, wherever one works.
+    """
+    weighed = GOOD + (
+        "    def weights_digests(self):\n"
+        "        from copal.weights import own_weights, weights_digest\n"
+        '        return {"head": weights_digest(own_weights("heads/h.npz", "Train one."))}\n'
+    )
+    put(shelf, weighed)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    bound = bind(declared(), shelf)
+    with pytest.raises(MissingWeights, match=r"heads/h\.npz'\. Train one\."):
+        ingredients(bound)
+    (shelf / "heads").mkdir()
+    (shelf / "heads" / "h.npz").write_bytes(b"weights")
+    assert set(ingredients(bound).weights) == {"head"}
 
 
 def test_weights_are_asked_of_the_feature(shelf):
@@ -209,6 +241,29 @@ CASES: dict[str, tuple[type[RegistryError], str, dict[str, str]]] = {
         "            raise ValueError(f'threshold {self.threshold}: need 0 or more')\n",
         {"more": "params: {threshold: -1}"},
     ),
+    "per shot by no column": (RegistryError, PER_SHOT.replace('("start_frame",)', "()"), OF_SHOTS),
+    "per shot by a word": (
+        RegistryError, PER_SHOT.replace('("start_frame",)', '"shots"'), OF_SHOTS,
+    ),
+    "per shot by its number": (
+        RegistryError, PER_SHOT.replace('("start_frame",)', '("shot_index",)'), OF_SHOTS,
+    ),
+    "per shot without shots": (RegistryError, PER_SHOT.replace("shots: pa", "encode: pa"), {}),
+    "per shot of a pair": (RegistryError, PER_SHOT, OF_SHOTS | {"more": "unit: pair"}),
+    "per shot, and shots are no table": (
+        RegistryError, PER_SHOT.replace("shots: pa.Table", "shots: Value"), OF_SHOTS,
+    ),
+    "per shot without numbers": (
+        RegistryError, PER_SHOT.replace('[("shot_index", pa.int32())]', '[("x", pa.int32())]'),
+        OF_SHOTS,
+    ),
+    "per shot and in batches": (
+        RegistryError, PER_SHOT + "    def compute_batch(self, units): ...\n", OF_SHOTS,
+    ),
+    "per shot with files, without join": (
+        RegistryError, PER_SHOT.replace("shots: pa.Table", "shots: pa.Table, workspace: Path"),
+        OF_SHOTS,
+    ),
 }  # fmt: skip
 
 
@@ -237,6 +292,17 @@ def test_the_words_of_each_mistake(shelf, snapshot):
     """
     told = (f"{case}\n    {complain(shelf, case)}\n" for case in CASES)
     snapshot("binding_errors", "\n".join(told).replace(str(shelf), "PROJECT"))
+
+
+def test_a_per_shot_feature_sees_what_it_says_it_reads(shelf):
+    """
+    Of its shots it gets their numbers and the columns it names, nothing else.
+    """
+    put(shelf, PER_SHOT)
+    bound = bind(declared(**OF_SHOTS), shelf)
+    shots = pa.table({"end_frame": [9], "start_frame": [0], "shot_index": [0]})
+    seen = bound.hand_over("shots", Value(shots))
+    assert seen.to_pylist() == [{"shot_index": 0, "start_frame": 0}]
 
 
 def test_columns_must_be_a_schema(shelf):

@@ -146,9 +146,11 @@ def house(
 
 def masked(text: str) -> str:
     """Words without what differs from day to day: runs, times, seconds, and digests."""
-    text = re.sub(r"\d{8}T\d{6}-[0-9a-f]{6}", "RUN", text)
+    text = re.sub(r"\d{8}T\d{6}-[0-9a-f]{8}", "RUN", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "TIME", text)
     text = re.sub(r"\b[0-9a-f]{8}\b", "xxxxxxxx", text)
+    text = re.sub(r"(?m)^(\w+) .* CPU .* per .*$", r"\1  PRICE", text)
+    text = re.sub(r"(?m)^Price: about .*\n +.* CPU.*$", "Price: about SO MUCH", text)
     return re.sub(r"\b\d+\.\d s\b", "N s", text)
 
 
@@ -213,7 +215,8 @@ def test_json_is_one_object_a_line(house):
     added = house.rows("add", "media")
     assert [each["decision"] for each in added] == ["new", "new"]
     assert [each["title"] for each in added] == ["Harbour", "Night Train"]
-    planned = house.rows("plan")
+    *planned, price = house.rows("plan")
+    assert price["price"]["no_history"] == ["words", "counts", "shared"]
     assert [(e["feature"], e["compute"], e["stored"]) for e in planned] == [
         ("words", 2, 0), ("counts", 2, 0), ("shared", 3, 0),
     ]  # fmt: skip
@@ -348,7 +351,7 @@ def test_the_store_may_be_elsewhere(house, tmp_path, monkeypatch):
     """
     monkeypatch.setenv("COPAL_STORE", str(tmp_path / "two"))
     house("--store", str(tmp_path / "one"), "add", "media")
-    assert len(house.rows("--store", str(tmp_path / "one"), "plan")) == 3
+    assert len(house.rows("--store", str(tmp_path / "one"), "plan")) == 4
     assert house.rows("plan")[0]["units"] == 0
     assert not (tmp_path / ".copal").exists()
 
@@ -385,3 +388,15 @@ def test_a_graph_is_drawn(house):
     for name in ("graph.svg", "graph.html"):
         text = (house.root / "out" / name).read_text()
         assert all(feature in text for feature in ("words", "counts", "shared"))
+
+
+def test_a_name_that_begins_with_a_dash_gets_a_hint(house: House, monkeypatch: Any) -> None:
+    """
+    A file called '-take.srt' is taken for an option; the complaint says how to name it.
+    """
+    (house.root / "-take.srt").write_text(script("the sea"))
+    monkeypatch.chdir(house.root)
+    assert "what begins with '-' comes after '--': copal … -- -take.srt" in house.complaint(
+        "add", "-take.srt"
+    )
+    assert "new" in house("add", "--", "-take.srt")

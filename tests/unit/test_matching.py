@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from copal.matching import (
     Places,
     earliest_kept,
-    merge,
     nearest_earlier,
+    overlaps,
     rescored,
     top_blocks,
+    top_overlaps,
     top_pairs,
 )
 from copal.matching.bounds import crookedness, find_basis, sketch_slack, sketched
@@ -147,7 +148,7 @@ def test_a_sketch_is_never_below_the_product(kind, lengths, d, p, seed):
     rows = stretched(made(kind, 40, d, seed), lengths, seed)
     basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((d, min(p, d))))[0]
     basis = basis.astype(np.float32)
-    small = sketched(rows, basis)
+    small = sketched(rows, basis, crookedness(basis))
     longest = float(np.linalg.norm(rows.astype(np.float64), axis=1).max()) * (1 + 1e-12)
     true = rows.astype(np.float64) @ rows.T.astype(np.float64)
     slack = sketch_slack(*basis.shape, crookedness(basis), longest, longest)
@@ -242,21 +243,6 @@ def test_vectors_that_have_no_products_are_refused(left, right, words):
         top_pairs(left.astype(np.float32), right.astype(np.float32), 5)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=5), st.integers(1, 60), st.integers(0, 99))
-def test_merging_blocks_is_exact_for_every_subset(sizes, k, seed):
-    """
-    The best k of some assets' pairs are the merge of the best k of each of their blocks.
-    """
-    assets = [made("duplicated", n, 6, seed + i) for i, n in enumerate(sizes)]
-    pairs = [(a, b) for a in range(len(assets)) for b in range(a + 1, len(assets))]
-    blocks = [top_pairs(assets[a], assets[b], k).scores for a, b in pairs]
-    block, row = merge(blocks, k)
-    everything = [s for a, b in pairs for s in top_pairs(assets[a], assets[b], 10**6).scores]
-    merged = [float(blocks[b][r]) for b, r in zip(block, row, strict=True)]
-    assert merged == [float(s) for s in sorted(everything, reverse=True)[:k]]
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 30), st.integers(1, 3), st.integers(1, 5), st.integers(1, 9), st.integers(0, 99)
@@ -283,3 +269,63 @@ def test_a_chain_of_likeness_is_not_one_group():
     assert earliest_kept(3, [(0, 1), (1, 2)]).tolist() == [-1, 0, -1]
     assert earliest_kept(4, [(3, 1), (0, 3), (1, 2)]).tolist() == [-1, -1, 1, 0]
     assert earliest_kept(0, []).tolist() == []
+
+
+def masks_of(n, cells, seed):
+    """Masks of many sizes for two places of comparison: empty, full, equal and others."""
+    rng = np.random.default_rng(seed)
+    share = rng.choice([0.0, 0.1, 0.5, 1.0], (2, n, 1))
+    masks = (rng.random((2, n, cells)) < share).astype(np.float32)
+    return list(masks[:, rng.integers(0, max(n, 1), n)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.integers(1, 40),
+    st.integers(1, 300),
+    st.integers(1, 12),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_overlaps_are_exactly_those_of_counting_cells(n, m, cells, k, tile, itself, seed):
+    """
+    The best pairs of masks of any sizes are those whose cells, counted one by one, overlap most.
+    """
+    left, right = masks_of(n, cells, seed), masks_of(m, cells, seed + 1)
+    right = left if itself else right
+    index = np.arange(n, dtype=np.int64)
+    places = Places(index, index, 2, ordered=True) if itself else None
+    weights = (0.25, 0.75)
+    (found,) = top_overlaps(
+        [left], [right], [(0, 0)], k, weights=weights, tile=tile,
+        places={} if places is None else {(0, 0): places},
+    )  # fmt: skip
+    wanted = []
+    for i in range(n):
+        for j in range(len(right[0])):
+            if places is not None and j - i < 2:
+                continue
+            score = 0.0
+            for one, other, weight in zip(left, right, weights, strict=True):
+                both = sum(a and b for a, b in zip(one[i].tolist(), other[j].tolist(), strict=True))
+                either = sum(
+                    a or b for a, b in zip(one[i].tolist(), other[j].tolist(), strict=True)
+                )
+                score += weight * both / max(either, 1)
+            wanted.append((-float(np.float32(score)), i, j))
+    wanted = sorted(wanted)[:k]
+    assert [(-float(s), i, j) for s, i, j in
+            zip(found.scores, found.left, found.right, strict=True)] == wanted  # fmt: skip
+    again = overlaps(left, right, weights, found.left, found.right)
+    assert again.tobytes() == found.scores.tobytes()
+
+
+def test_masks_of_other_sizes_are_refused():
+    """
+    Masks with other numbers of cells are an error, never an overlap.
+    """
+    one, other = masks_of(3, 4, 0), masks_of(3, 5, 0)
+    with pytest.raises(ValueError, match="do not match"):
+        top_overlaps([one], [other], [(0, 0)], 5, weights=(0.5, 0.5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from copal.arrivals.add import _note
+from copal.arrivals.reconcile import _note
 from copal.asset import Essence
 from copal.contracts import _check_ranges
 from copal.errors import BrokenContract, CopalError, RegistryError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from copal.asset import Title
-from copal.errors import MissingValue, RegistryError, RequestError, UnknownTitle
+from copal.errors import RegistryError, RequestError, UnknownTitle
 from copal.fingerprint import TitleId
 from copal.plan import MAX_TRIES
 from copal.project import Project, failures
@@ -115,11 +115,13 @@ def test_an_older_version_can_be_read(project):
     old, newer = recipe_of(params={"k": 1}), recipe_of(params={"k": 2})
     for recipe in (old, newer):
         project.store.table(recipe).publish([value_of("a", rows_of("x"))])
-    assert project.recipe("shots", version=1) == newer
-    assert project.table("shots", version=1).index().units == {"a"}
-    with pytest.raises(MissingValue) as caught:
-        project.recipe("shots", version=7)
-    assert str(caught.value) == "'shots' v7: nothing was stored under this version."
+    assert project.recipe("shots@v1") == newer
+    assert project.table("shots@v1").index().units == {"a"}
+    with pytest.raises(RequestError) as caught:
+        project.recipe("shots@v7")
+    assert str(caught.value) == (
+        f"'shots@v7': nothing was stored under this version. There is {newer.label}, {old.label}."
+    )
 
 
 # Failures, as the store tells them

@@ -239,6 +239,23 @@ def test_the_flow_knows_no_feature_by_these_names():
             parse(ENCODE.replace("  encode:", f"  {name}:"))
 
 
+def test_who_releases_is_declared_for_all_or_for_one():
+    """
+    A feature's own policy goes before the registry's, which is automatic where nothing is said.
+    """
+    assert parse(ENCODE).feature("encode").release == "automatic when complete"
+    manual = ENCODE.replace("features:", "release: manual\nfeatures:")
+    assert parse(manual).feature("encode").release == "manual"
+    own = manual.replace("    of: video", "    of: video\n    release: automatic when complete")
+    assert own != manual
+    assert parse(own).feature("encode").release == "automatic when complete"
+    with pytest.raises(RegistryError) as caught:
+        parse(with_line("release: maybe"))
+    assert str(caught.value) == (
+        "registry.yaml:7: 'encode': release 'maybe' is none of automatic when complete, manual."
+    )
+
+
 # From a file
 
 

@@ -160,3 +160,26 @@ def test_params_that_make_no_sense_are_refused(params):
     """
     with pytest.raises(ValueError, match="need"):
         MatchPairs(**params)
+
+
+def test_masks_are_compared_by_what_they_share_of_what_either_covers():
+    """
+    By IoU a small mask inside a large one is less alike than two of one size that half overlap.
+    """
+    small, large, moved = (np.zeros(16, np.float32) for _ in range(3))
+    small[:2], large[:], moved[1:3] = 0.5, 0.25, 0.5
+    rows = np.stack([small, large, moved])
+    left, right = ((*asset(3, 0)[:2], vectors_of({"vector": rows})) for _ in range(2))
+    found = matched(left, right, measure="iou", **SYMMETRIC).to_pylist()
+    scores = {(row["left_shot"], row["right_shot"]): row["score"] for row in found}
+    assert scores[0, 1] == pytest.approx(2 / 16)
+    assert scores[0, 2] == pytest.approx(1 / 3)
+    assert scores[1, 1] == 1.0
+
+
+def test_an_unknown_measure_is_refused():
+    """
+    A likeness that nobody knows is an error of the registry's author.
+    """
+    with pytest.raises(ValueError, match="need 'cosine' or 'iou'"):
+        MatchPairs(measure="dice")
