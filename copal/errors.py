@@ -3,7 +3,8 @@
 CopalError
 ├─ RegistryError    the author of registry.yaml     UnknownFeature, DependencyCycle, BadParams
 ├─ RequestError     whoever typed the command       UnknownTitle, PlanOutdated
-├─ MediaError       whoever supplied the file       UnreadableMedia, UnsupportedMedia
+├─ MediaError       whoever supplied the file       UnreadableMedia, UnsupportedMedia,
+│                                                   MissingMedia
 ├─ FeatureError     the author of the feature       ComputeFailed, BrokenContract, MissingWeights
 └─ StoreError       the operator, or time           WriteConflict, StoreUnavailable, WorkerDied,
                                                     MissingValue, NewerStore,
@@ -62,6 +63,12 @@ class UnreadableMedia(MediaError):
 
 class UnsupportedMedia(MediaError):
     """The media is sound, but Copal refuses or cannot read this kind."""
+
+
+class MissingMedia(MediaError):
+    """A file is not where the catalogue knows it; it may be put back, or be on its way."""
+
+    retryable = True
 
 
 class FeatureError(CopalError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from copal.asset import Asset, Place
-from copal.errors import MissingValue, PlanOutdated, UnreadableMedia
+from copal.errors import MissingMedia, MissingValue, PlanOutdated
 from copal.fingerprint import AssetId
 from copal.objects import Cache, Held, S3Locator, parse_locator
 from copal.project import Project
@@ -31,15 +31,16 @@ def make_worker(project: Project, features: Iterable[str], planned: Mapping[str,
                 f"plan's {planned[name][:8]}. The registry, a tool's version or the weights "
                 "differ between the two; make them equal, or plan again."
             )
-    places: dict[AssetId, list[Place]] = {}
-    for place in project.catalog.places():
-        if place.asset is not None:
-            places.setdefault(place.asset, []).append(place)
+    places = _places(project)
 
     def open_source(asset: Asset) -> object:
         from copal.media import Source
 
-        path, held = _first_there(asset, places.get(asset.id, []))
+        try:
+            path, held = _first_there(asset, places.get(asset.id, []))
+        except MissingMedia:  # renamed since this worker began, perhaps
+            places.update(_places(project))
+            path, held = _first_there(asset, places.get(asset.id, []))
         return Source(asset=asset.id, path=path, name=asset.name, held=held)
 
     return Worker(
@@ -49,6 +50,15 @@ def make_worker(project: Project, features: Iterable[str], planned: Mapping[str,
         assets={asset.id: asset for asset in project.catalog.assets()},
         open_source=open_source,
     )
+
+
+def _places(project: Project) -> dict[AssetId, list[Place]]:
+    """The places of each asset, as the catalogue knows them now."""
+    found: dict[AssetId, list[Place]] = {}
+    for place in project.catalog.places():
+        if place.asset is not None:
+            found.setdefault(place.asset, []).append(place)
+    return found
 
 
 def _first_there(asset: Asset, places: Iterable[Place]) -> tuple[Path, Held | None]:
@@ -67,8 +77,11 @@ def _first_there(asset: Asset, places: Iterable[Place]) -> tuple[Path, Held | No
             return locator.path, None
         tried.append(str(locator.path))
     if not tried:
-        raise MissingValue(f"{asset.name} ({asset.short}): the catalogue knows no place for it.")
-    raise UnreadableMedia(
+        raise MissingMedia(
+            f"{asset.name} ({asset.short}): the catalogue knows no place for it. "
+            "'copal add' it where it is."
+        )
+    raise MissingMedia(
         f"{asset.name} ({asset.short}): not at {', '.join(tried)} any more. "
         "Put it back, or 'copal add' it where it is now."
     )

@@ -161,8 +161,8 @@ def test_words_about_titles_change_titles_and_nothing_else(stored: Repository, m
 
 def test_a_file_that_is_gone_fails_alone(repository: Repository, media: Path) -> None:
     """
-    A file removed after it was added is one failed cell that says where it was; put back, a
-    'retry' computes it.
+    A file removed after it was added is one failed cell that says where it was; put back, the
+    next run computes it.
     """
     decisions(repository, media)
     (media / "calm.mp4").rename(media / "elsewhere")
@@ -172,9 +172,26 @@ def test_a_file_that_is_gone_fails_alone(repository: Repository, media: Path) ->
     assert message.startswith("calm.mp4 (")
     assert f"not at {media / 'calm.mp4'} any more. Put it back" in message
     (media / "elsewhere").rename(media / "calm.mp4")
+    run = repository.lake().run(["levels"], engine="inline")
+    assert dict(run.outcomes["levels"]) == {"stored": 1}
+
+
+def test_a_file_renamed_while_a_worker_runs_is_found(repository: Repository, media: Path) -> None:
+    """
+    A worker looks again where a file is now before it says that the file is gone.
+    """
+    from copal.errors import MissingMedia
+    from copal.flow.worker import make_worker
+
+    decisions(repository, media)
     lake = repository.lake()
-    lake.retry()
-    assert dict(lake.run(["levels"], engine="inline").outcomes["levels"]) == {"stored": 1}
+    worker = make_worker(lake.project, ["levels"], {})
+    asset = lake.project.asset("calm")
+    (media / "calm.mp4").rename(media / "calm2.mp4")
+    with pytest.raises(MissingMedia, match="Put it back"):
+        worker.open_source(asset)
+    decisions(repository, media)
+    assert worker.open_source(asset).path == media / "calm2.mp4"
 
 
 def test_sample_films_differ(tmp_path: Path) -> None:

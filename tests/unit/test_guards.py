@@ -69,7 +69,7 @@ def test_which_errors_may_pass_by_themselves() -> None:
     Flows try nothing again but what says so.
     """
     assert {name for name, error in ERRORS.items() if error.retryable} == {
-        "WriteConflict", "StoreUnavailable", "WorkerDied",
+        "MissingMedia", "StoreUnavailable", "WorkerDied", "WriteConflict",
     }  # fmt: skip
 
 
