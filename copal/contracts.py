@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from copal.asset import Asset
 from copal.binding import Bound
-from copal.errors import BrokenContract, CopalError
+from copal.errors import BrokenContract, ComputeFailed, UnreadableMedia
 from copal.feature import SHOT_INDEX, SHOTS, Output, Value, per_shot_of
 from copal.fingerprint import file_digest, rows_digest
 from copal.flow.inline import run_inline
@@ -51,7 +51,7 @@ def check_feature(root: Path, feature: str, media: Path, folder: Path) -> None:
     ------
     BrokenContract
         The feature does not keep a promise.
-    CopalError
+    ComputeFailed
         It, or a need of it, cannot be computed.
     """
     first = _compute(root, feature, media, folder / "first")
@@ -134,16 +134,30 @@ def _difference(one: Output, other: Output) -> str:
     return ""
 
 
-def _compute(root: Path, feature: str, media: Path, store: Path) -> tuple[list[Value], list[str]]:
+def filled(root: Path, store: Path, media: Path, features: Iterable[str] = ()) -> Project:
+    """A project with a store of its own, where features (the default ones) of media are computed.
+
+    Raises
+    ------
+    UnreadableMedia
+        A file is refused.
+    ComputeFailed
+        A feature, or a need of it, cannot be computed.
+    """
     from copal.arrivals import add
 
     project = Project(root, store=str(store))
     for arrival in add(project, [media]):
         if arrival.decision == "refused":
-            raise CopalError(arrival.note)
-    report = run_inline(project, cut(project.plan([feature]), project.catalog.assets(), 1))
+            raise UnreadableMedia(arrival.note)
+    report = run_inline(project, cut(project.plan(features), project.catalog.assets(), 1))
     for errors in report.errors.values():
-        raise CopalError(next(iter(errors.values())))
+        raise ComputeFailed(next(iter(errors.values())))
+    return project
+
+
+def _compute(root: Path, feature: str, media: Path, store: Path) -> tuple[list[Value], list[str]]:
+    project = filled(root, store, media, [feature])
     table = project.table(feature)
     units = sorted(table.index().units)
     found = table.read(units)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NewType
 
@@ -49,6 +49,11 @@ def pair_assets(unit: str) -> tuple[AssetId, AssetId]:
     """The two assets of a pair, in the pair's order."""
     left, _, right = unit.partition(PAIR_MARK)
     return AssetId(left), AssetId(right)
+
+
+def is_within(unit: str, assets: Container[str]) -> bool:
+    """Whether every asset that a unit covers is one of these."""
+    return all(asset in assets for asset in pair_assets(unit) if asset)
 
 
 def file_digest(path: Path) -> Digest:

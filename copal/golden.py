@@ -8,17 +8,16 @@ forgot to raise the version: what is stored would go on being taken for what the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from copal.errors import BrokenContract, CopalError
+from copal.contracts import filled
+from copal.errors import BrokenContract, RequestError
 from copal.fingerprint import pair_assets, rows_digest
-from copal.flow.inline import run_inline
-from copal.flow.work import cut
 from copal.graph import Recipe
 from copal.project import Project
 from copal.registry import FeatureName
@@ -63,7 +62,7 @@ class Golden:
         )  # fmt: skip
 
 
-def golden_rows(root: Path, folder: Path, features: Iterable[str] = ()) -> dict[str, Golden]:
+def golden_rows(root: Path, folder: Path, features: Sequence[str] = ()) -> dict[str, Golden]:
     """Compute features (the default ones), and all they need, of a repository on the films.
 
     Parameters
@@ -73,26 +72,18 @@ def golden_rows(root: Path, folder: Path, features: Iterable[str] = ()) -> dict[
 
     Raises
     ------
-    CopalError
+    ComputeFailed
         A feature, or a need of it, cannot be computed.
     """
-    from copal.arrivals import add
     from copal.demo import sample_film
 
     media = folder / "media"
     media.mkdir(parents=True)
     for name, shots in FILMS.items():
         sample_film(media / name, shots)
-    project = Project(root, store=str(folder / "store"))
-    for arrival in add(project, [str(media)]):
-        if arrival.decision == "refused":
-            raise CopalError(arrival.note)
+    project = filled(root, folder / "store", media, features)
     names = {asset.id: asset.name for asset in project.catalog.assets()}
-    wanted = list(features) or list(project.graph.targets())
-    report = run_inline(project, cut(project.plan(wanted), project.catalog.assets(), 1))
-    for errors in report.errors.values():
-        raise CopalError(next(iter(errors.values())))
-    recipes = project.recipes(wanted)
+    recipes = project.recipes(features or project.graph.targets())
     return {name: _golden(project, recipes, name, names) for name in recipes}
 
 
@@ -148,8 +139,13 @@ def _close(one: Iterable[float], other: Iterable[float]) -> bool:
 def load_golden(root: Path) -> dict[str, Golden]:
     """The golden rows that a repository keeps; none when it keeps no file."""
     path = root / GOLDEN_FILE
-    data = json.loads(path.read_text()) if path.exists() else {}
-    return {name: Golden.from_json(each) for name, each in data.items()}
+    try:
+        data = json.loads(path.read_text()) if path.exists() else {}
+        return {name: Golden.from_json(each) for name, each in data.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise RequestError(
+            f"{path} is damaged: {exc!r}. Restore it, or delete it and run 'copal golden --accept'."
+        ) from exc
 
 
 def accept_golden(root: Path, found: Mapping[str, Golden]) -> Path:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from copal.graph import Recipe
 from copal.plan import Plan
 from copal.price import Chunk, History, PastRun, Price, Sample, Shape, price
-from copal.project import Project
+from copal.project import TABLES_AT_ONCE, Project
 from copal.run.report import RunReport
 from copal.store import Attempt
+from copal.store.inventory import NEWEST_ATTEMPTS, Inventories
 
-NEWEST_ATTEMPTS = 2000
-"""Attempts of a recipe that are read: enough for a rate, and quick however many there are."""
 NEWEST_RUNS = 10
 ENOUGH = 3
 """Cells below which an older recipe that has more tells more."""
@@ -35,25 +35,33 @@ def price_of(
         flow=flow,
         gpus={part.feature: project.graph.declaration(part.feature).resources.gpu for part in plan},
     )
-    histories = {part.feature: history(project, part.recipe) for part in plan if part.cells}
+    parts = [part for part in plan if part.cells]
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        found = pool.map(lambda part: history(project, part.recipe), parts)
+        histories = {part.feature: each for part, each in zip(parts, found, strict=True)}
     return price(plan, histories, past_runs(project), durations(project), shape)
 
 
 def history(project: Project, recipe: Recipe) -> History:
     """The newest cells computed of a recipe, or of the newest older one that has enough."""
-    newest = project.store.table(recipe).last_attempts(NEWEST_ATTEMPTS)
+    newest = _newest(project, recipe)
     samples, shots, older = _samples(newest), _shots(newest), ""
-    for other in project.store.recipes(recipe.feature):
+    for other in project.store.others(recipe) if len(samples) < ENOUGH else ():
         if len(samples) >= ENOUGH:
             break
-        if other.id == recipe.id:
-            continue
-        attempts = project.store.table(other).last_attempts(NEWEST_ATTEMPTS)
+        attempts = _newest(project, other)
         shots = _shots(attempts) | shots
         if len(found := _samples(attempts)) > len(samples):
             samples = found
             older = f"v{other.version}" if other.version != recipe.version else "older"
     return History(samples, older, shots)
+
+
+def _newest(project: Project, recipe: Recipe) -> Sequence[Attempt]:
+    kept = Inventories(project.store).kept(recipe)
+    if kept is not None:
+        return kept.newest_attempts()
+    return project.store.table(recipe).last_attempts(NEWEST_ATTEMPTS)
 
 
 def _samples(attempts: Sequence[Attempt]) -> list[Sample]:

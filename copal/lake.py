@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -37,12 +37,10 @@ if TYPE_CHECKING:
 
     from copal.diff import RegistryDiff
     from copal.flow.backfill import Backfill
-    from copal.flow.drive import Listener
+    from copal.flow.drive import Engine, Listener
     from copal.flow.requests import Answer
     from copal.lineage import Origin
     from copal.media import Encode
-
-Engine = Literal["metaflow", "inline"]
 
 
 class Lake:

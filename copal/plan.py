@@ -14,6 +14,7 @@ from copal.errors import WorkerDied
 from copal.fingerprint import UnitId, pair_assets, pair_unit
 from copal.graph import Graph, Recipe
 from copal.registry import Declaration, FeatureName
+from copal.units import absent
 
 MAX_TRIES = 3
 """Retryable failures of a cell after which it is quarantined like a permanent one."""
@@ -76,9 +77,11 @@ class Held:
     stored: Set[str] = frozenset()
     """Units that have a value under the recipe of today."""
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    """Units without a value that failed under the recipe of today."""
+    """Units that failed under the recipe of today; it matters of those that have no value."""
     earlier: Sequence[Earlier] = ()
     """Older recipes, the newest first."""
+    empty: Set[str] = frozenset()
+    """Those of the units stored whose value has no rows; nothing is decided by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +198,16 @@ def plan(
     forced = {graph.declaration(name).name for name in force}
     following = {name for each in forced for name in graph.followers(each)}
     parts: dict[FeatureName, FeaturePlan] = {}
+    asked: dict[object, list[UnitId]] = {}  # most features have the same units
     for name, recipe in recipes.items():
         declaration = graph.declaration(name)
+        alike = (declaration.unit, declaration.pairs, graph.kinds(name))
+        if alike not in asked:
+            asked[alike] = units_of(declaration, graph.kinds(name), assets)
         parts[name] = _plan_feature(
             declaration,
             recipe,
-            units_of(declaration, graph.kinds(name), assets),
+            asked[alike],
             held.get(name, Held()),
             parts,
             forced=name in forced,
@@ -236,10 +243,11 @@ def _plan_feature(
     blocked: dict[str, str] = {}
     changes: dict[Reason, str] = {}
     # Nearly all units of a large catalogue are stored: those are counted, not looked at.
-    todo = units if forced or following else [u for u in units if u not in held.stored]
+    again = forced or following
+    todo = units if again else absent(units, held.stored)
     stored = len(units) - len(todo)
     for unit in todo:
-        if unit in held.stored:
+        if again and unit in held.stored:
             reason = Reason.FORCED if forced else Reason.INPUT
             cells.append(Cell(unit, reason, replace=True))
             continue
@@ -258,8 +266,8 @@ def _plan_feature(
             elif failure.final and not forced:
                 quarantined[unit] = failure
             else:
-                again = Reason.FORCED if forced else Reason.RETRY
-                cells.append(Cell(unit, again, alone=failure.error_class == WorkerDied.__name__))
+                retried = Reason.FORCED if forced else Reason.RETRY
+                cells.append(Cell(unit, retried, alone=failure.error_class == WorkerDied.__name__))
             continue
         reason, change = fresh, ""
         for old_units, old_reason, old_change in earlier:

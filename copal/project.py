@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from functools import cached_property
-from itertools import combinations_with_replacement, repeat
+from itertools import chain, combinations_with_replacement
 from pathlib import Path
 
 from copal import binding, registry
@@ -20,7 +20,8 @@ from copal.graph import Graph, Recipe
 from copal.plan import Earlier, Failure, Held, Plan, plan
 from copal.reading import RELEASE, Reading, parted
 from copal.registry import Declaration, FeatureName
-from copal.store import Catalog, LanceStore, open_folder
+from copal.store import Attempt, Catalog, LanceStore, open_folder
+from copal.store.inventory import FAILING, Inventories
 from copal.store.lance_store import LanceTable
 
 REGISTRY_FILE = "registry.yaml"
@@ -230,18 +231,19 @@ class Project:
     ) -> dict[FeatureName, Held]:
         """What the store holds of each feature, or of a few units of it: values, failures."""
         with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
-            found = pool.map(self._held, recipes.values(), repeat(units))
-            return dict(zip(recipes, found, strict=True))
-
-    def _held(self, recipe: Recipe, units: Sequence[str] | None) -> Held:
-        table = self.store.table(recipe)
-        stored = table.index(units).units
-        older = [each for each in self.store.recipes(recipe.feature) if each.id != recipe.id]
-        return Held(
-            stored=stored,
-            failures={u: f for u, f in failures(table, units).items() if u not in stored},
-            earlier=[Earlier(each, self.store.table(each).index(units).units) for each in older],
-        )
+            older = dict(zip(recipes, pool.map(self.store.others, recipes.values()), strict=True))
+        every = chain(recipes.values(), *older.values())
+        found = iter(Inventories(self.store).of(every, units))
+        now = dict(zip(recipes, found, strict=False))
+        return {
+            name: Held(
+                stored=each.units,
+                empty=each.empty,
+                failures=_last(each.attempts()),
+                earlier=[Earlier(recipe, next(found).units) for recipe in older[name]],
+            )
+            for name, each in now.items()
+        }
 
     def plan(
         self,
@@ -252,7 +254,7 @@ class Project:
         """What is missing for features (the default ones) on titles (all), and why."""
         wanted = list(features)
         recipes = self.recipes([*wanted, *force] if wanted else force and self._with_default(force))
-        assets = self.select(titles)
+        assets = self.select(titles) if titles else self.catalog.assets(brief=True)
         held = self.held(recipes, _few_units(assets) if titles else None)
         return plan(self.graph, recipes, assets, held, force=force)
 
@@ -279,8 +281,12 @@ def _few_units(assets: Sequence[Asset]) -> list[str] | None:
 
 def failures(table: LanceTable, units: Sequence[str] | None = None) -> dict[str, Failure]:
     """The last failure of each unit under a recipe; one that a person released counts no tries."""
+    return _last(table.attempts(FAILING, units))
+
+
+def _last(attempts: Iterable[Attempt]) -> dict[str, Failure]:
     found: dict[str, Failure] = {}
-    for attempt in table.attempts(["failed", "skipped", "released"], units):
+    for attempt in attempts:
         before = found.get(attempt.unit)
         if attempt.outcome != "released":
             found[attempt.unit] = Failure(

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from copal.errors import MissingValue
 from copal.feature import Value
-from copal.fingerprint import UnitId, pair_assets, pair_unit
+from copal.fingerprint import UnitId, is_within, pair_assets, pair_unit
 from copal.project import Project
 from copal.reading import parted
 
@@ -24,11 +24,7 @@ def rows(project: Project, feature: str, titles: Sequence[str] = ()) -> pa.Table
     keys = ("left_asset_id", "right_asset_id") if paired else ("asset_id",)
     table = project.table(name)
     chosen = {asset.id for asset in project.select(titles)}
-    units = sorted(
-        unit
-        for unit in table.index().units
-        if all(asset in chosen for asset in pair_assets(unit) if asset)
-    )
+    units = sorted(unit for unit in table.index().units if is_within(unit, chosen))
     found = table.read(units)
     parts = []
     for unit in units:

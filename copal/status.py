@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from copal.asset import Place
 from copal.errors import FeatureError
-from copal.fingerprint import Json, fingerprint, pair_assets
+from copal.fingerprint import Digest, Json, fingerprint, pair_assets
 from copal.graph import Recipe
 from copal.plan import FeaturePlan, Held, Reason, plan
 from copal.project import Project
 from copal.registry import FeatureName
+from copal.store import Catalog
 from copal.store.summary import Summaries
 
 
@@ -74,11 +75,11 @@ def status(project: Project, titles: Sequence[str] = ()) -> Status:
         return _status(project, recipes, notes, titles)
     summaries = Summaries(project.store)
     versions = summaries.versions(recipes.values(), features=_declared(project, recipes, notes))
-    name = fingerprint("coverage", recipes=[recipe.id for recipe in recipes.values()])
-    if (kept := summaries.load(name, versions)) is not None:
-        return _from_json(kept, project.catalog.refused())
+    name = fingerprint("coverage", recipes=[recipe.id for recipe in recipes.values()]) + ".json"
+    if kept := _from_json(summaries.load(name), versions, project.catalog):
+        return kept
     found = _status(project, recipes, notes)
-    summaries.keep(name, versions, _to_json(found))
+    summaries.keep(name, _to_json(found, versions))
     return found
 
 
@@ -88,24 +89,28 @@ def _status(
     notes: Mapping[FeatureName, str],
     titles: Sequence[str] = (),
 ) -> Status:
-    assets = project.select(titles)
-    names = {str(asset.id): project.titles[asset.title].name for asset in assets}
+    assets = project.select(titles) if titles else project.catalog.assets(brief=True)
+    known = {asset.id: asset for asset in assets}
     held = project.held(recipes)
     coverage: list[Coverage] = []
     problems: list[Problem] = []
     for part in plan(project.graph, recipes, assets, held):
-        empty = project.store.table(part.recipe).empty()
-        coverage.append(_coverage(part, _among(empty, names)))
-        problems += _problems(part, held[part.feature], names)
+        coverage.append(_coverage(part, _among(held[part.feature].empty, known)))
+        problems += _problems(part, held[part.feature])
+    names: dict[str, str] = {
+        asset: project.titles[known[asset].title].name
+        for problem in problems
+        for asset in pair_assets(problem.unit)
+        if asset
+    }
+    named = tuple(replace(each, name=_unit_name(each.unit, names)) for each in problems)
     for name, note in notes.items():
         version = project.graph.declaration(name).version
         coverage.append(Coverage(name, version, 0, 0, 0, 0, 0, 0, note=note))
     order = {name: index for index, name in enumerate(project.graph.order)}
     coverage.sort(key=lambda each: order[each.feature])
     refused = tuple(project.catalog.refused())
-    return Status(
-        tuple(coverage), tuple(problems), refused, len(assets), len({a.title for a in assets})
-    )
+    return Status(tuple(coverage), named, refused, len(assets), len({a.title for a in assets}))
 
 
 def _declared(
@@ -120,27 +125,33 @@ def _declared(
     ]  # fmt: skip
 
 
-def _to_json(found: Status) -> dict[str, Json]:
-    return {
+def _to_json(found: Status, versions: Digest) -> bytes:
+    parts = {
+        "versions": versions,
         "coverage": [_fields(each) for each in found.coverage],
         "problems": [_fields(each) for each in found.problems],
         "assets": found.assets,
         "titles": found.titles,
     }
+    return json.dumps(parts, separators=(",", ":")).encode()
 
 
 def _fields(thing: Coverage | Problem) -> dict[str, Json]:
     return {name: getattr(thing, name) for name in thing.__slots__}
 
 
-def _from_json(kept: Mapping[str, Any], refused: Sequence[Place]) -> Status:
-    return Status(
-        coverage=tuple(Coverage(**each) for each in kept["coverage"]),
-        problems=tuple(Problem(**each) for each in kept["problems"]),
-        refused=tuple(refused),
-        assets=kept["assets"],
-        titles=kept["titles"],
-    )
+def _from_json(data: bytes | None, versions: Digest, catalog: Catalog) -> Status | None:
+    """What was kept, if it is of these versions and whole; refused places are read anew."""
+    try:
+        kept = json.loads(data or b"{}")
+        if kept["versions"] != versions:
+            return None
+        coverage = tuple(Coverage(**each) for each in kept["coverage"])
+        problems = tuple(Problem(**each) for each in kept["problems"])
+        assets, titles = kept["assets"], kept["titles"]
+    except (ValueError, KeyError, TypeError):  # damaged, or of a format of before
+        return None
+    return Status(coverage, problems, tuple(catalog.refused()), assets, titles)
 
 
 def _computable(project: Project) -> tuple[list[FeatureName], dict[FeatureName, str]]:
@@ -168,8 +179,8 @@ def _computable(project: Project) -> tuple[list[FeatureName], dict[FeatureName, 
     return ready, notes
 
 
-def _among(units: Iterable[str], names: Mapping[str, str]) -> int:
-    return sum(all(asset in names for asset in pair_assets(unit) if asset) for unit in units)
+def _among(units: Iterable[str], known: Container[str]) -> int:
+    return sum(all(asset in known for asset in pair_assets(unit) if asset) for unit in units)
 
 
 def _coverage(part: FeaturePlan, empty: int) -> Coverage:
@@ -187,13 +198,13 @@ def _coverage(part: FeaturePlan, empty: int) -> Coverage:
     )
 
 
-def _problems(part: FeaturePlan, held: Held, names: Mapping[str, str]) -> list[Problem]:
+def _problems(part: FeaturePlan, held: Held) -> list[Problem]:
     failing = dict(part.quarantined)
     if part.reasons[Reason.RETRY]:
         wanted = {cell.unit for cell in part.cells if cell.reason is Reason.RETRY}
         failing |= {unit: held.failures[unit] for unit in wanted if unit in held.failures}
     return [
-        Problem(part.feature, unit, _unit_name(unit, names), failure.error, failure.final)
+        Problem(part.feature, unit, "", failure.error, failure.final)
         for unit, failure in sorted(failing.items())
     ]
 

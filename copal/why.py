@@ -12,7 +12,7 @@ from copal.asset import Asset
 from copal.errors import RequestError
 from copal.fingerprint import Json, UnitId, pair_unit
 from copal.graph import Recipe
-from copal.plan import Earlier, FeaturePlan, Held, Reason, plan, units_of
+from copal.plan import FeaturePlan, Reason, plan, units_of
 from copal.project import Project, failures
 from copal.registry import FeatureName
 from copal.store import Attempt, StoredValue
@@ -49,7 +49,8 @@ def asked(project: Project, asset: str, feature: str, other: str | None = None) 
         unit = pair_unit(assets[0].id, assets[1].id)
     elif other:
         raise RequestError(f"'{feature}' covers one asset; {asset} and {other} are two.")
-    names = dict.fromkeys(f"{project.titles[each.title].name} ({each.short})" for each in assets)
+    titles = project.catalog.titles_of(each.title for each in assets)
+    names = dict.fromkeys(f"{titles[each.title].name} ({each.short})" for each in assets)
     what = f"'{declaration.name}' on {' and '.join(names)}"
     return Asked(declaration.name, unit, tuple({a.id: a for a in assets}.values()), what)
 
@@ -76,32 +77,14 @@ def why(project: Project, asset: str, feature: str, other: str | None = None) ->
             "and these two are of different ones."
         ]
     recipes = project.recipes([cell.feature])
-    found = plan(project.graph, recipes, cell.assets, _held(project, recipes, cell))
+    units = {
+        u for name in recipes for u in project.graph.units_of_need(cell.feature, name, cell.unit)
+    }
+    found = plan(project.graph, recipes, cell.assets, project.held(recipes, sorted(units)))
     part = found.feature(cell.feature)
     today = project.store.table(part.recipe)
     told = _state(project, cell, part, today)
     return told + _moved(project, recipes, cell)
-
-
-def _held(
-    project: Project, recipes: Mapping[FeatureName, Recipe], cell: Asked
-) -> dict[FeatureName, Held]:
-    """What the store holds of these units alone, however many others there are."""
-    held = {}
-    for name, recipe in recipes.items():
-        units = project.graph.units_of_need(cell.feature, name, cell.unit)
-        table = project.store.table(recipe)
-        stored = frozenset(table.digests(units))
-        held[name] = Held(
-            stored=stored,
-            failures={} if stored.issuperset(units) else failures(table, units),
-            earlier=[
-                Earlier(older, frozenset(project.store.table(older).digests(units)))
-                for older in project.store.recipes(name)
-                if older.id != recipe.id
-            ],
-        )
-    return held
 
 
 # The state
@@ -188,8 +171,8 @@ def _attempt(table: ValueTable, value: StoredValue) -> Attempt | None:
 def _moved(project: Project, recipes: Mapping[FeatureName, Recipe], cell: Asked) -> list[str]:
     """Each part that moved since the newest earlier recipe that has the unit, needs first."""
     new = recipes[cell.feature]
-    for old in project.store.recipes(cell.feature):
-        if old.id != new.id and project.store.table(old).digests([cell.unit]):
+    for old in project.store.others(new):
+        if project.store.table(old).index([cell.unit]).units:
             said = dict.fromkeys(_steps(project, recipes, cell, old, new))
             return [f"Since {old.label}: {step}" for step in said]
     return []

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from copal.feature import Pair, speed_only
-from copal.matching import Cuts, Masks, matrix, side_by_side, top_cuts, top_mask_cuts
+from copal.matching import Cuts, Masks, SideBySide, matrix, side_by_side, top_cuts, top_mask_cuts
 
 PLACES = ("shot_index", "start_frame", "end_frame")
 
@@ -122,7 +122,7 @@ class MatchPairs:
         if len(taken) == len(kept):
             taken = slice(None)  # a view
 
-        def joined(names: tuple[str, ...]) -> npt.NDArray[np.float32] | Masks:
+        def joined(names: tuple[str, ...]) -> SideBySide | Masks:
             parts = [matrix(vectors, name)[taken] for name in names]
             if self.measure == "iou":
                 return [(part > 0).astype(np.float32) for part in parts]

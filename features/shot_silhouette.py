@@ -35,9 +35,9 @@ class ShotSilhouette:
 
     By default the fifth of the picture that differs most from the rest, in frequency and in colour,
     without any weights; with ``model`` the instances that a Mask R-CNN of torchvision sees. A mask
-    is 0 outside and one value inside, length 1: for masks of one size, such as the default's, the
-    cosine c of two is their overlap, IoU = c / (2 - c). Without any form the mask is 0, and alike
-    to nothing. On Tears of Steel's battle (25 shots, 75 pictures): 0.14 CPU-seconds.
+    is 0 outside and one value inside, length 1; match pairs compare two by what both cover of what
+    either does (``measure: iou``). Without any form the mask is 0, and alike to nothing. On Tears
+    of Steel's battle (25 shots, 75 pictures): 0.14 CPU-seconds.
     """
 
     model: str = SALIENCY

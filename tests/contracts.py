@@ -234,6 +234,21 @@ def values_of_one_publication_do_not_mix(store: Store, folder: Path) -> None:
 
 
 @clause
+def few_and_many_of_the_values_are_read_alike(store: Store, folder: Path) -> None:
+    """
+    However large a part of a table is asked for, exactly those values come that there are.
+    """
+    table = store.table(recipe_of())
+    units = [f"unit-{n}" for n in range(20)]
+    for some in (units[:9], units[9:]):
+        table.publish([value_of(unit, rows_of(*[unit] * (n % 3))) for n, unit in enumerate(some)])
+    for wanted in (units[3:5], units[4:16], units, units[::-1], [*units, "nobody"]):
+        found = table.read(wanted)
+        assert set(found) == set(wanted) - {"nobody"}
+        assert all(set(v.rows["word"].to_pylist()) <= {unit} for unit, v in found.items())
+
+
+@clause
 def units_are_data(store: Store, folder: Path) -> None:
     """
     Quotes and operators in a unit's name are letters of it, nothing more.

@@ -76,7 +76,7 @@ def status(settings: Settings, titles: tuple[str, ...], as_json: bool) -> int:
 @click.command()
 @click.argument("asset")
 @click.argument("feature")
-@click.option("--with", "other", metavar="ASSET", help="The other asset, for a feature of pairs.")
+@options.other
 @options.as_json
 @click.pass_obj
 def why(settings: Settings, asset: str, feature: str, other: str | None, as_json: bool) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from copal.cli import options
 from copal.cli.command import CELL_FAILED, DONE, Settings
 from copal.cli.tables import say
 from copal.errors import RequestError
@@ -29,17 +30,16 @@ SHEET = "match-cuts.html"
     show_default=True,
     help="Folder for the films, the store and the contact sheet.",
 )
-@click.option(
-    "--engine", type=click.Choice(["metaflow", "inline"]), default="metaflow", show_default=True
-)
-@click.option("--top", type=int, default=10, show_default=True, metavar="K")
+@options.engine
+@click.option("--top", type=int, default=10, show_default=True, metavar="K",
+              help="Match cuts of each flavour.")  # fmt: skip
 @click.pass_obj
 def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: int) -> int:
     """Show the whole job: films in, match cuts out, on three small films or your own.
 
     A second time computes nothing. Your own files have a store of their own, in OUT/yours.
     """
-    from copal.cli.doing import _hearing, print_plan, print_report
+    from copal.cli.doing import hearing, print_plan, print_report
     from copal.cli.matching import print_cuts
     from copal.cli.progress import following
 
@@ -66,7 +66,7 @@ def demo(settings: Settings, media: Path | None, out: Path, engine: Any, top: in
     found = lake.plan(titles=titles)
     print_plan(found)
     if found.cells:
-        with following(found) as listen, _hearing(engine, listen, settings.debug):
+        with following(found) as listen, hearing(engine, listen, settings.debug):
             report = lake.do(found, engine, None, listen)
     else:
         report = lake.do(found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,9 +19,9 @@ from copal.cli.tables import count, print_rows, print_table, say
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("--title", metavar="NAME", help="The title of the file. Default: its name.")
 @click.option("--show", metavar="NAME", help="The show that the title is an episode of.")
-@click.option("--season", type=int)
-@click.option("--episode", type=int)
-@click.option("--year", type=int)
+@click.option("--season", type=int, metavar="N", help="Its season in the show.")
+@click.option("--episode", type=int, metavar="N", help="Its number in the season.")
+@click.option("--year", type=int, metavar="N", help="When it came out.")
 @click.option("--kind", metavar="WORD", help="film, episode, trailer … Default: film.")
 @options.as_json
 @click.pass_obj
@@ -183,7 +185,7 @@ def run(
     if found.cells == 0:
         report = lake.do(found)
     else:
-        with following(found) as listen, _hearing(engine, listen, settings.debug):
+        with following(found) as listen, hearing(engine, listen, settings.debug):
             report = lake.do(found, engine, max_workers, listen, by="run")
     if as_json:
         print_rows([report.to_json() | {"already_stored": found.stored}])
@@ -193,22 +195,25 @@ def run(
     return CELL_FAILED if report.failed or quiet_failures else DONE
 
 
-def _hearing(engine: str, listen: Any, debug: bool) -> Any:
+@contextmanager
+def hearing(engine: str, listen: Any, debug: bool) -> Iterator[None]:
     """In this process the log itself goes to the display; a flow's tasks tell theirs by file."""
-    from contextlib import nullcontext
-
     import structlog
 
-    if engine == "inline" and not debug:
+    if engine != "inline" or debug:
+        yield
+        return
 
-        def show(logger: object, method: str, event: Any) -> Any:
-            listen(event)
-            raise structlog.DropEvent
+    def show(logger: object, method: str, event: Any) -> Any:
+        listen(event)
+        raise structlog.DropEvent
 
-        structlog.configure(
-            processors=[show], wrapper_class=structlog.make_filtering_bound_logger(20)
-        )
-    return nullcontext()
+    before = structlog.get_config()
+    structlog.configure(processors=[show], wrapper_class=structlog.make_filtering_bound_logger(20))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def print_report(found: Any, report: Any) -> None:

@@ -26,7 +26,8 @@ def graph(settings: Settings, svg: Path | None, html: Path | None, as_json: bool
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(draw(found), encoding="utf-8")
-            say(f"wrote {path}")
+            if not as_json:
+                say(f"wrote {path}")
     if as_json:
         print_rows(
             {"feature": name, "version": each.version, "unit": each.unit, "of": list(each.of),

@@ -9,7 +9,7 @@ import click
 
 from copal.cli import options
 from copal.cli.command import CELL_FAILED, DONE, Settings
-from copal.cli.tables import count, print_rows, print_table, say
+from copal.cli.tables import count, print_rows, print_table, say, size
 
 
 @click.group()
@@ -57,11 +57,15 @@ def list_snapshots(settings: Settings, as_json: bool) -> int:
 
 @snapshot.command("delete")
 @click.argument("name")
+@options.as_json
 @click.pass_obj
-def delete_snapshot(settings: Settings, name: str) -> int:
+def delete_snapshot(settings: Settings, name: str, as_json: bool) -> int:
     """Forget a snapshot; what only it names goes with the next 'compact' or 'gc'."""
     settings.lake().keeping.forget(name)
-    say(f"'{name}' is forgotten.")
+    if as_json:
+        print_rows([{"snapshot": name, "deleted": True}])
+    else:
+        say(f"'{name}' is forgotten.")
     return DONE
 
 
@@ -116,7 +120,7 @@ def compact(settings: Settings, older_than: float, as_json: bool) -> int:
                 f"{each.after.rows:,}",
                 f"{each.before.pieces} → {each.after.pieces}",
                 f"{each.versions_before} → {each.versions_after}",
-                _bytes(each.freed_bytes),
+                size(each.freed_bytes),
             ]
             for each in changed
         ],
@@ -171,14 +175,14 @@ def gc(settings: Settings, older_than: float, yes: bool, as_json: bool) -> int:
     """
     keeping, age = settings.lake().keeping, timedelta(days=older_than)
     found = list(keeping.garbage(age))
-    size = sum(each.bytes for each in found)
+    whole = sum(each.bytes for each in found)
     if not as_json:
         for each in found:
-            say(f"{_bytes(each.bytes):>9}  {each.place}  {each.why}")
+            say(f"{size(each.bytes):>9}  {each.place}  {each.why}")
         if not found:
             say("Nothing to remove.")
         elif not yes:
-            say(f"{_bytes(size)} in all. Nothing was removed; --yes does it.")
+            say(f"{size(whole)} in all. Nothing was removed; --yes does it.")
     removed = 0
     for each in found:
         gone = yes and keeping.remove(each, age)
@@ -189,13 +193,5 @@ def gc(settings: Settings, older_than: float, yes: bool, as_json: bool) -> int:
                   "removed": gone}]
             )  # fmt: skip
     if found and yes and not as_json:
-        say(f"Removed {_bytes(removed)} of {_bytes(size)}.")
+        say(f"Removed {size(removed)} of {size(whole)}.")
     return DONE
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

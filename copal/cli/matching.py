@@ -11,6 +11,7 @@ import click
 from copal.cli import options
 from copal.cli.command import DONE, Settings
 from copal.cli.tables import print_rows, print_table, say
+from copal.errors import CopalError
 
 _File = click.Path(path_type=Path, dir_okay=False)
 
@@ -87,42 +88,52 @@ def match(
         per_title=per_title, exclude_used=exclude_used, min_seconds=min_seconds,
         max_seconds=max_seconds, fades=not no_fades, fold=not unfolded, at=at,
     )  # fmt: skip
+    files, refused = _written(
+        lake.seen(at=at), titles, answer, html, not no_previews, otio, edl, handles
+    )
     if as_json:
         print_rows(_object(cut) for cut in answer.cuts)
     else:
         print_cuts(answer)
         for sentence in answer.sentences:
             say(sentence)
-    seen = lake.seen(at=at)
-    for path, what, text in _written(seen, titles, answer, html, not no_previews, otio, edl,
-                                     handles):  # fmt: skip
+    for path, what, text in files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         if not as_json:
             say(f"{what}: {path.resolve()}")
+    if refused is not None:
+        raise refused
     return DONE
 
 
 def _written(
     lake: Any, titles: tuple[str, ...], answer: Any, html: Path | None, previews: bool,
     otio: Path | None, edl: Path | None, handles: float,
-) -> list[tuple[Path, str, str]]:  # fmt: skip
-    """The files asked for, with what they are and what stands in them."""
-    files = []
-    if html is not None:
-        from copal.search.contact import contact_sheet
+) -> tuple[list[tuple[Path, str, str]], CopalError | None]:  # fmt: skip
+    """The files asked for, with what they are and what stands in them; and why one cannot be.
 
-        text = contact_sheet(lake.project, titles, [answer], previews=previews)
-        files.append((html, "Contact sheet", text))
-    if otio is not None:
-        from copal.search.otio import timeline
+    What one format cannot hold does not keep the others from being written.
+    """
+    from copal.search.contact import contact_sheet
+    from copal.search.edl import edit_list
+    from copal.search.otio import timeline
 
-        files.append((otio, "Timeline", timeline(lake.project, answer, handles)))
-    if edl is not None:
-        from copal.search.edl import edit_list
-
-        files.append((edl, "Edit decision list", edit_list(lake.project, answer, handles)))
-    return files
+    made: list[tuple[Path | None, str, Callable[[], str]]] = [
+        (html, "Contact sheet",
+         lambda: contact_sheet(lake.project, titles, [answer], previews=previews)),
+        (otio, "Timeline", lambda: timeline(lake.project, answer, handles)),
+        (edl, "Edit decision list", lambda: edit_list(lake.project, answer, handles)),
+    ]  # fmt: skip
+    files, refused = [], None
+    for path, what, write in made:
+        if path is None:
+            continue
+        try:
+            files.append((path, what, write()))
+        except CopalError as exc:
+            refused = refused or type(exc)(f"{path.name} was not written: {exc}")
+    return files, refused
 
 
 def _object(cut: Any) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -12,17 +14,10 @@ import click
 
 from copal.cli import options
 from copal.cli.command import CELL_FAILED, DONE, Settings
-from copal.cli.tables import count, print_rows, print_table, say
+from copal.cli.tables import count, print_rows, print_table, say, span
 
 FOLLOW_SECONDS = 1.0
 
-engine = click.option(
-    "--engine", type=click.Choice(["metaflow", "inline"]), default="metaflow", show_default=True,
-    help="Metaflow runs with parallel tasks, or this process alone.",
-)  # fmt: skip
-workers = click.option(
-    "--max-workers", type=int, metavar="N", help="Tasks at a time. Default: all cores."
-)
 failures = click.option(
     "--max-failures", metavar="N|N%",
     help="Stop when more cells fail than this number, or this share of the cells planned.",
@@ -32,7 +27,7 @@ failures = click.option(
 @click.command()
 @click.argument("feature")
 @click.option("--asset", required=True, metavar="ASSET", help="A title, or the start of an id.")
-@click.option("--other", metavar="ASSET", help="The other asset, for a feature of pairs.")
+@options.other
 @click.option("--wait", is_flag=True, help="Compute it now, or wait for the run that is at it.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS",
               help="How long to wait; then the request stays open.")  # fmt: skip
@@ -85,10 +80,10 @@ def request(
               help="Only assets first seen since a date, or 36h, 7d, 2w ago.")  # fmt: skip
 @click.option("--where", default="", metavar="FILTER", help="Only titles such as 'year < 1960'.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N units.")
-@workers
+@options.max_workers
 @failures
-@engine
-@click.option("--dry-run", is_flag=True, help="Only say what would be computed.")
+@options.engine
+@click.option("--dry-run", is_flag=True, help="Say what would be computed; compute nothing.")
 @options.as_json
 @click.pass_obj
 def backfill(
@@ -111,8 +106,8 @@ def backfill(
     @vN makes sure that the registry declares this version. Stop it whenever you like: what was
     stored stays, and the same command goes on. Exit 1: some cell failed.
     """
-    from copal.cli.doing import _hearing, print_plan
-    from copal.cli.pace import pacing, spell
+    from copal.cli.doing import hearing, print_plan
+    from copal.cli.pace import pacing
     from copal.selection import Selection
 
     lake = settings.lake()
@@ -128,7 +123,7 @@ def backfill(
             say(f"{count(found.cells, 'cell')} to compute, {found.stored:,} already stored. "
                 "Nothing was run.")  # fmt: skip
         return DONE
-    with pacing(found.cells) as listen, _hearing(engine, listen, settings.debug):
+    with pacing(found.cells) as listen, hearing(engine, listen, settings.debug):
         report = lake.backfill(found, engine=engine, max_workers=max_workers,
                                max_failures=max_failures, listen=listen)  # fmt: skip
     if as_json:
@@ -136,7 +131,7 @@ def backfill(
     else:
         done = ", ".join(f"{n:,} {outcome}" for outcome, n in report.outcomes.most_common())
         say(f"{done or 'nothing computed'}; {found.stored:,} came from the store; "
-            f"{count(len(report.runs), 'run')}, {spell(report.seconds)}.")  # fmt: skip
+            f"{count(len(report.runs), 'run')}, {span(report.seconds)}.")  # fmt: skip
         if report.served:
             say(f"{count(report.served, 'request')} served first.")
         if report.stopped:
@@ -147,11 +142,12 @@ def backfill(
 @click.command()
 @click.option("--now", is_flag=True, help="Begin with a run, whatever the time.")
 @click.option("--once", is_flag=True, help="End after the first run.")
-@workers
+@options.max_workers
 @failures
-@engine
+@options.engine
 @click.option("--metrics-port", type=int, metavar="PORT", help="Serve Prometheus metrics there.")
-@click.option("--metrics-address", default="127.0.0.1", show_default=True, metavar="ADDRESS")
+@click.option("--metrics-address", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+              help="Where they are served; 0.0.0.0 is everywhere.")  # fmt: skip
 @click.pass_obj
 def schedule(
     settings: Settings,
@@ -194,27 +190,27 @@ def schedule(
     return CELL_FAILED if done is not None and done.failed else DONE
 
 
-class _ending_on_sigterm:  # noqa: N801  # read as a function
-    """SIGTERM interrupts what goes on; entering gives a list that is not empty when it came."""
+@contextmanager
+def _ending_on_sigterm() -> Iterator[list[int]]:
+    """SIGTERM interrupts what goes on; gives a list that is not empty when it came."""
+    came: list[int] = []
 
-    def __enter__(self) -> list[int]:
-        came: list[int] = []
+    def end(number: int, frame: object) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
 
-        def end(number: int, frame: object) -> None:
-            came.append(number)
-            raise KeyboardInterrupt
-
-        self.before = signal.signal(signal.SIGTERM, end)
-        return came
-
-    def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.command()
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--follow", is_flag=True, help="Show how far a run is until it has ended.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
+              help="The newest so many.")  # fmt: skip
 @options.as_json
 @click.pass_obj
 def runs(settings: Settings, run_id: str | None, follow: bool, limit: int, as_json: bool) -> int:

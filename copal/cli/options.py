@@ -33,6 +33,9 @@ at = click.option(
     "--at", default="", metavar="WHEN",
     help="What is read: 'release' (the default), 'today', or the name of a snapshot.",
 )  # fmt: skip
+other = click.option(
+    "--with", "other", metavar="ASSET", help="The other asset, for a feature of pairs."
+)
 force = click.option(
     "--force", multiple=True, metavar="FEATURE",
     help="Compute a feature again although it is stored; what needs it follows where it differs.",

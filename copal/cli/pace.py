@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from copal.cli.progress import LINE_SECONDS, Listener, finished
+from copal.cli.tables import span
 
 
 class Pace:
@@ -37,19 +38,11 @@ class Pace:
         said = f"{self.done:,} of {self.cells:,} cells"
         if self.done:
             left = (self.cells - self.done) / self.per_minute
-            said += f", {self.per_minute:,.1f} a minute, about {spell(60 * left)} left"
+            said += f", {self.per_minute:,.1f} a minute, about {span(60 * left)} left"
         for outcome in ("failed", "blocked"):
             if self.outcomes[outcome]:
                 said += f", {self.outcomes[outcome]:,} {outcome}"
         return said
-
-
-def spell(seconds: float) -> str:
-    """``4 h 10 min``, ``12 min``, ``40 s``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from copal.cli.tables import count, print_table, say
+from copal.cli.tables import count, print_table, say, size, span
 
 if TYPE_CHECKING:
     from copal.price import FeaturePrice, Price
@@ -111,25 +111,3 @@ def feature_json(part: FeaturePrice) -> dict[str, Any]:
             "measure": str(part.rate.measure), "seconds_per_measure": part.rate.seconds,
         },
     }  # fmt: skip
-
-
-def span(seconds: float) -> str:
-    """Seconds for people: ``0.4 s``, ``41 s``, ``4 min 10 s``, ``3 h 20 min``, ``2 d 4 h``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole_seconds = round(seconds)
-    for large, small, words in ((86400, 3600, "d h"), (3600, 60, "h min"), (60, 1, "min s")):
-        if whole_seconds >= large:
-            first, rest = divmod(round(whole_seconds / small), large // small)
-            one, other = words.split()
-            return f"{first:,} {one} {rest} {other}" if rest else f"{first:,} {one}"
-    return f"{whole_seconds} s"
-
-
-def size(number: float) -> str:
-    """Bytes for people: ``812 KiB``, ``4.2 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"

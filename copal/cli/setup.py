@@ -85,7 +85,12 @@ def golden(settings: Settings, features: tuple[str, ...], accept: bool, as_json:
     with TemporaryDirectory(prefix="copal-golden-") as folder:
         found = golden_rows(project.root, Path(folder), features)
     if accept:
-        say(f"wrote {accept_golden(project.root, found)}: {count(len(found), 'feature')}.")
+        path = accept_golden(project.root, found)
+        if as_json:
+            print_rows({"feature": name, "rows": found[name].rows, "accepted": True}
+                       for name in found)  # fmt: skip
+        else:
+            say(f"wrote {path}: {count(len(found), 'feature')}.")
         return DONE
     verdicts: dict[str, tuple[bool, str]] = {}
     for name in found:
@@ -113,13 +118,18 @@ def flow() -> None:
 
 
 @flow.command("write")
+@options.as_json
 @click.pass_obj
-def flow_write(settings: Settings) -> int:
+def flow_write(settings: Settings, as_json: bool) -> int:
     """Write flows/feature_flow.py from the registry; commit it."""
     from copal.flow.generate import write_flow
 
     project = settings.lake().project
-    say(f"wrote {write_flow(project.graph, project.root).relative_to(project.root)}")
+    path = write_flow(project.graph, project.root).relative_to(project.root)
+    if as_json:
+        print_rows([{"wrote": str(path)}])
+    else:
+        say(f"wrote {path}")
     return DONE
 
 

@@ -47,3 +47,25 @@ def say(text: str = "") -> None:
 def count(number: int, thing: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def span(seconds: float) -> str:
+    """Seconds for people: ``0.4 s``, ``41 s``, ``4 min 10 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole_seconds = round(seconds)
+    for large, small, words in ((86400, 3600, "d h"), (3600, 60, "h min"), (60, 1, "min s")):
+        if whole_seconds >= large:
+            first, rest = divmod(round(whole_seconds / small), large // small)
+            one, other = words.split()
+            return f"{first:,} {one} {rest} {other}" if rest else f"{first:,} {one}"
+    return f"{whole_seconds} s"
+
+
+def size(number: float) -> str:
+    """Bytes for people: ``812 KiB``, ``4.2 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if number >= 10 or unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("feature")
 @click.argument("asset")
-@click.option("--with", "other", metavar="ASSET", help="The other asset, for a feature of pairs.")
+@options.other
 @options.svg
 @options.html
 @options.as_json
@@ -45,7 +45,8 @@ def lineage(
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(draw(root), encoding="utf-8")
-            say(f"wrote {path}")
+            if not as_json:
+                say(f"wrote {path}")
     if as_json:
         print_rows([root.to_json()])
     elif svg is None and html is None:

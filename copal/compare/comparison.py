@@ -13,13 +13,12 @@ from copal.compare.differences import Boundaries
 from copal.compare.looking import Looked, Scores, Side, UnitDifference
 from copal.compare.neighbours import Neighbours
 from copal.errors import MissingValue, RequestError
-from copal.fingerprint import pair_assets
+from copal.feature import SHOTS
+from copal.fingerprint import is_within
 from copal.graph import Recipe
 from copal.project import Project, failures
 from copal.reading import RELEASE, TODAY, parted
 from copal.store.lance_store import LanceTable
-
-SHOTS = "shots"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,23 +175,16 @@ def _digests(table: LanceTable, chosen: set[Any]) -> dict[str, str]:
     return {
         unit: digest
         for unit, digest in zip(*(found[n].to_pylist() for n in found.column_names), strict=True)
-        if all(asset in chosen for asset in pair_assets(unit) if asset)
+        if is_within(unit, chosen)
     }
 
 
 def _cost(table: LanceTable, chosen: set[Any]) -> Cost:
-    mine = [
-        each
-        for each in table.attempts(["stored", "empty", "carried"])
-        if all(asset in chosen for asset in pair_assets(each.unit) if asset)
-    ]
+    tried = table.attempts(["stored", "empty", "carried"])
+    mine = [each for each in tried if is_within(each.unit, chosen)]
     computed = [each for each in mine if each.outcome != "carried"]
     held = table.index().units
-    failed = [
-        unit
-        for unit in failures(table)
-        if unit not in held and all(asset in chosen for asset in pair_assets(unit) if asset)
-    ]
+    failed = [unit for unit in failures(table) if unit not in held and is_within(unit, chosen)]
     return Cost(
         computed=len(computed),
         carried=len(mine) - len(computed),

@@ -6,7 +6,6 @@ Between two slices open requests are served first. Only the slice at hand is cla
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from copal.errors import RequestError
 from copal.flow import parts
 from copal.flow.drive import Engine, Listener, drive
 from copal.flow.requests import serve_requests
+from copal.flow.work import workers_of
 from copal.plan import Plan
 from copal.project import Project
 from copal.run.report import RunReport
@@ -82,8 +82,6 @@ class Backfill:
     """Why it ended before its time; empty when it did not."""
     last_error: str = ""
     seconds: float = 0.0
-    left: int = 0
-    """Cells that another run was computing when it ended."""
 
     @property
     def failed(self) -> bool:
@@ -94,7 +92,7 @@ class Backfill:
         """For programs."""
         return {
             "planned": self.planned, "outcomes": dict(self.outcomes), "runs": self.runs,
-            "requests_served": self.served, "stopped": self.stopped, "left": self.left,
+            "requests_served": self.served, "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 
@@ -171,7 +169,7 @@ class _Backfill:
         by: str,
     ) -> None:
         self.project, self.plan, self.engine, self.by = project, plan, engine, by
-        self.workers = max_workers if max_workers is not None else os.cpu_count() or 1
+        self.workers = workers_of(max_workers)
         self.budget = Budget.of(max_failures, plan.cells) if max_failures is not None else None
         self.listen = listen or _nothing
         self.report = Backfill(planned=plan.cells)

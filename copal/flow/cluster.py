@@ -12,8 +12,6 @@ from copal import __version__
 from copal.errors import RequestError, StoreError, StoreUnavailable
 from copal.registry import Registry
 
-TARGETS = ("argo", "step-functions")
-
 ARGO_DEFAULTS = {
     "METAFLOW_KUBERNETES_NAMESPACE": "copal",
     "METAFLOW_KUBERNETES_SERVICE_ACCOUNT": "copal-task",
@@ -135,7 +133,9 @@ def outputs(stack: str) -> dict[str, str]:
         raise StoreError(f"stack '{stack}': {exc.response['Error']['Message']}.") from exc
     except BotoCoreError as exc:
         raise StoreUnavailable(f"stack '{stack}': {exc}.") from exc
-    described = {each.get("Description", ""): each["OutputValue"] for each in told["Outputs"]}
+    described = {
+        each.get("Description", ""): each["OutputValue"] for each in told.get("Outputs", ())
+    }
     return {
         name: value
         for name, value in described.items()

@@ -19,7 +19,7 @@ from copal.flow.compiled import Compiled, read_argo, read_step_functions
 from copal.flow.generate import check_flow, step_names
 from copal.flow.recorder import Record, recorder
 from copal.graph import Graph
-from copal.placement import BRANCH, PRODUCTION, TARGET, TARGET_ENVIRONMENT
+from copal.placement import BRANCH, PART, PRODUCTION, TARGET, TARGET_ENVIRONMENT
 from copal.project import REGISTRY_FILE, find_root
 from copal.registry import load
 
@@ -157,24 +157,24 @@ def _create(request: Request, env: Mapping[str, str], folder: str) -> tuple[int,
     ]  # fmt: skip
     if request.authorize:
         command += ["--authorize", request.authorize]
-    ran = subprocess.run(
-        command,
-        cwd=folder,
-        env={
-            **{key: value for key, value in env.items() if key not in {"COPAL_FLOW_PART"}},
-            "COPAL_PROJECT": str(request.root),
-            "PYTHONWARNINGS": "ignore",
-            TARGET: target,
-            TARGET_ENVIRONMENT: json.dumps(
-                task_variables(request.store, target, workers) | {BRANCH: branch}
-            ),
-            BRANCH: branch,
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
+    given = {key: value for key, value in env.items() if key != PART} | {
+        "COPAL_PROJECT": str(request.root),
+        "PYTHONWARNINGS": "ignore",
+        TARGET: target,
+        TARGET_ENVIRONMENT: json.dumps(
+            task_variables(request.store, target, workers) | {BRANCH: branch}
+        ),
+        BRANCH: branch,
+    }
+    try:
+        ran = subprocess.run(
+            command, cwd=folder, env=given, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as exc:
+        raise DeployFailed(
+            f"{target}: Metaflow was not done after {PATIENCE_SECONDS} s. Is the cluster reachable?"
+        ) from exc
     return ran.returncode, ran.stdout + ran.stderr
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import structlog
 
-from copal.errors import RequestError
 from copal.flow import parts
-from copal.flow.work import cut, new_run_id
+from copal.flow.work import cut, new_run_id, workers_of
 from copal.plan import Plan
 from copal.project import Project
 from copal.registry import FeatureName
@@ -50,9 +48,7 @@ def drive(
     -------
     How it went; ``elsewhere`` tells which cells were left to which run.
     """
-    workers = max_workers if max_workers is not None else os.cpu_count() or 1
-    if workers < 1:
-        raise RequestError(f"--max-workers {workers}: need one or more.")
+    workers = workers_of(max_workers)
     recipes = {part.feature: part.recipe for part in plan}
     if plan.cells == 0:
         settle(project, recipes, by)

@@ -9,24 +9,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from copal.errors import StoreError
+from copal.flow.drive import Listener
 from copal.flow.generate import check_flow, flow_source
 from copal.flow.orphans import PARENT
 from copal.flow.scratch import scratch_folder
-from copal.flow.steps import EVENTS, PART
+from copal.flow.steps import EVENTS
 from copal.flow.work import Work, save
+from copal.placement import PART
 from copal.project import Project
 from copal.run.report import RunReport
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
 """How long tasks may take to end once the run is stopped."""
-
-Listener = Callable[[Mapping[str, Any]], None]
 
 
 def run_metaflow(

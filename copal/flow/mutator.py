@@ -11,8 +11,7 @@ from typing import Any
 from metaflow import FlowMutator  # type: ignore[attr-defined]  # exported lazily
 
 from copal.errors import RegistryError
-from copal.flow.steps import PART
-from copal.placement import BRANCH, PRODUCTION, TARGET, TARGET_ENVIRONMENT
+from copal.placement import BRANCH, PART, PRODUCTION, TARGET, TARGET_ENVIRONMENT
 
 OWN_STEPS = frozenset({"start", "end", "join_assets", "plan_pairs", "join_pairs"})
 OWN_RESOURCES = {"cpu": 1, "memory": 2048}

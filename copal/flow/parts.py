@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from copal.fingerprint import pair_assets
 from copal.graph import Graph
-from copal.plan import FeaturePlan, Plan
+from copal.plan import Plan
 from copal.registry import FeatureName
 
 
@@ -18,7 +17,9 @@ def needed_by(plan: Plan, graph: Graph, wanted: Mapping[FeatureName, Collection[
         wished = keep.get(part.feature, set())
         mine = {str(cell.unit) for cell in part.cells if cell.unit in wished}
         for need in set(graph.declaration(part.feature).needs.values()):
-            keep.setdefault(need, set()).update(_units_of_need(part, plan.feature(need), mine))
+            keep.setdefault(need, set()).update(
+                each for unit in mine for each in graph.units_of_need(part.feature, need, unit)
+            )
     return _only(plan, keep)
 
 
@@ -37,7 +38,7 @@ def without(
     for part in plan:
         mine = set(taken.get(part.feature, ()))
         stuck = [
-            (plan.feature(need), left[need])
+            (need, left[need])
             for need in set(graph.declaration(part.feature).needs.values())
             if left.get(need)
         ]
@@ -45,7 +46,7 @@ def without(
             if cell.unit in mine:
                 continue
             if any(each in gone for need, gone in stuck
-                   for each in _units_of_need(part, need, [cell.unit])):  # fmt: skip
+                   for each in graph.units_of_need(part.feature, need, cell.unit)):  # fmt: skip
                 mine.add(cell.unit)
                 waiting += 1
         left[part.feature] = mine
@@ -81,12 +82,6 @@ def slices(
 def first_units(plan: Plan, feature: FeatureName, limit: int) -> list[str]:
     """The first units of a feature that are missing."""
     return [cell.unit for cell in plan.feature(feature).cells[:limit]]
-
-
-def _units_of_need(part: FeaturePlan, need: FeaturePlan, units: Collection[str]) -> set[str]:
-    if part.unit == "pair" and need.unit == "asset":
-        return {asset for unit in units for asset in pair_assets(unit)}
-    return set(units)
 
 
 def _only(plan: Plan, keep: Mapping[FeatureName, Collection[str]]) -> Plan:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from copal.errors import RequestError
-from copal.flow.work import Chunk, cut
+from copal.flow.work import Chunk, cut, workers_of
 from copal.history import price_of
 from copal.plan import Plan
 from copal.price import Chunk as Units
@@ -21,12 +18,10 @@ def quote(project: Project, plan: Plan, *, flow: bool, max_workers: int | None) 
     RequestError
         Fewer than one worker is asked for.
     """
-    workers = max_workers if max_workers is not None else os.cpu_count() or 1
-    if workers < 1:
-        raise RequestError(f"--max-workers {workers}: need one or more.")
+    workers = workers_of(max_workers)
     if not flow:
         workers = 1
-    assets = project.catalog.assets() if plan.cells else []
+    assets = project.catalog.assets(brief=True) if plan.cells else []
     work = cut(plan, assets, workers)
     return price_of(
         project,

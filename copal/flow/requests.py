@@ -17,12 +17,12 @@ import structlog
 
 from copal import plan as planning
 from copal.asset import Asset
-from copal.errors import CopalError, FeatureError, RequestError
+from copal.errors import FeatureError, RegistryError, RequestError
 from copal.feature import Value
 from copal.fingerprint import AssetId, UnitId, fingerprint, pair_assets, pair_unit
 from copal.flow import parts
 from copal.flow.drive import Engine, Listener, drive
-from copal.plan import Plan
+from copal.plan import FeaturePlan, Plan
 from copal.project import Project
 from copal.registry import FeatureName
 from copal.store.leases import live_runs
@@ -96,7 +96,9 @@ def request(
         if not report.elsewhere:
             errors = [text for told in report.errors.values() for text in told.values()]
             before = errors[0] if errors else "it was tried, and there is no value."
-        elif not _others_end(project, report.elsewhere, until):
+        elif not _others_end(
+            project, wanted.feature(declaration.name), unit, report.elsewhere, until
+        ):
             runs = ", ".join(report.elsewhere)
             asked = _ask(project, answer)
             return replace(asked, reason=f"not within {timeout_seconds:g} s; run {runs} is at it")
@@ -148,9 +150,12 @@ def _look(
     return replace(answer, state="asked"), plan
 
 
-def _others_end(project: Project, runs: Mapping[str, int], until: float | None) -> bool:
-    """Wait until none of the runs is alive; False when time is up before."""
-    while set(runs) & set(live_runs(project.folder)):
+def _others_end(
+    project: Project, part: FeaturePlan, unit: UnitId, runs: Mapping[str, int], until: float | None
+) -> bool:
+    """Wait until the unit has a value or none of the runs is alive; False when time is up."""
+    table = project.store.table(part.recipe)
+    while set(runs) & set(live_runs(project.folder)) and unit not in table.index([unit]).units:
         if until is not None and time.monotonic() >= until:
             return False
         time.sleep(POLL_SECONDS)
@@ -180,15 +185,28 @@ def _drop(project: Project, ticket: str) -> None:
 
 
 def open_tickets(project: Project) -> list[Ticket]:
-    """Tickets that nobody has served yet, the oldest first."""
+    """Tickets that nobody has served yet, the oldest first; damaged ones are dropped."""
     found = []
     for name in project.folder.names("requests"):
         data = project.folder.get(f"requests/{name}/ticket.json")
-        if data is not None:
-            said = json.loads(data)
-            asked_at = datetime.fromisoformat(said["asked_at"])
-            found.append(Ticket(name, FeatureName(said["feature"]), UnitId(said["unit"]), asked_at))
+        if data is None:
+            continue
+        if ticket := _ticket(name, data):
+            found.append(ticket)
+        else:
+            _drop(project, name)
     return sorted(found, key=lambda ticket: (ticket.asked_at, ticket.id))
+
+
+def _ticket(name: str, data: bytes) -> Ticket | None:
+    """What a ticket says; None when it is damaged, so that it holds up no other."""
+    try:
+        said = json.loads(data)
+        asked_at = datetime.fromisoformat(said["asked_at"])
+        return Ticket(name, FeatureName(said["feature"]), UnitId(said["unit"]), asked_at)
+    except (ValueError, KeyError, TypeError) as exc:
+        log.warning("request.dropped", ticket=name, error=f"damaged: {exc!r}")
+        return None
 
 
 def serve_requests(
@@ -201,36 +219,43 @@ def serve_requests(
     """Compute what is asked for, in one run; says how many tickets are settled.
 
     A ticket whose cell another run is computing stays open, and so does one that failed and may
-    be tried again.
+    be tried again, or that only a machine with the feature's weights can serve.
     """
     tickets = open_tickets(project)
-    if not tickets:
-        return 0
-    assets = {asset.id: asset for asset in project.catalog.assets()}
-    usable: list[Ticket] = []
+    dropped: dict[str, str] = {}
+    computable: list[Ticket] = []
     for ticket in tickets:
         try:
             project.recipes([ticket.feature])
-        except CopalError as exc:
-            log.warning("request.dropped", ticket=ticket.id, error=str(exc))
+            computable.append(ticket)
+        except FeatureError as exc:
+            log.debug("request.left", ticket=ticket.id, error=str(exc))
+        except RegistryError as exc:
+            dropped[ticket.id] = str(exc)
+    assets = {asset.id: asset for asset in project.catalog.assets()} if computable else {}
+    usable: list[Ticket] = []
+    for ticket in computable:
+        if all(AssetId(each) in assets for each in _units(ticket.unit)):
+            usable.append(ticket)
         else:
-            if all(AssetId(each) in assets for each in _units(ticket.unit)):
-                usable.append(ticket)
-                continue
-        _drop(project, ticket.id)
+            dropped[ticket.id] = "its asset is not in the catalogue."
+    for name, error in dropped.items():
+        log.warning("request.dropped", ticket=name, error=error)
+        _drop(project, name)
+    settled = len(dropped)
     if usable:
         wanted: dict[FeatureName, set[str]] = {}
         for ticket in usable:
             wanted.setdefault(ticket.feature, set()).add(ticket.unit)
         plan = parts.needed_by(_plan(project, usable, assets), project.graph, wanted)
         drive(project, plan, engine=engine, max_workers=max_workers, listen=listen, by="request")
-    settled = len(tickets) - len(usable)
     after = _plan(project, usable, assets) if usable else Plan(())
     for ticket in usable:
         if ticket.unit not in {cell.unit for cell in after.feature(ticket.feature).cells}:
             _drop(project, ticket.id)
             settled += 1
-    log.info("requests.served", open=len(tickets), settled=settled)
+    if settled:
+        log.info("requests.served", open=len(tickets), settled=settled)
     return settled
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from copal.errors import FeatureError
-from copal.fingerprint import pair_assets
+from copal.fingerprint import is_within
 from copal.project import Project, failures
 from copal.store import Attempt
 
@@ -27,8 +27,7 @@ def release(project: Project, features: Sequence[str] = (), titles: Sequence[str
         units = [
             unit
             for unit, failure in failures(table).items()
-            if failure.tries and unit not in stored
-            if all(asset in chosen for asset in pair_assets(unit) if asset)
+            if failure.tries and unit not in stored and is_within(unit, chosen)
         ]
         now = datetime.now(UTC)
         table.record([Attempt(unit=u, outcome="released", run_id="", at=now) for u in units])

@@ -10,9 +10,10 @@ import structlog
 
 from copal.errors import CopalError, RequestError
 from copal.flow import cron
-from copal.flow.backfill import Backfill, work_through
+from copal.flow.backfill import Backfill, Budget, work_through
 from copal.flow.drive import Engine, Listener
 from copal.flow.requests import WATCH_SECONDS, serve_requests
+from copal.flow.work import workers_of
 from copal.project import Project
 
 log = structlog.get_logger("copal.flow")
@@ -48,8 +49,12 @@ def keep_schedule(
     Raises
     ------
     RequestError
-        The registry has no schedule, or one that is no cron line.
+        The registry has no schedule, or one that is no cron line; or ``max_failures`` or
+        ``max_workers`` is no such number.
     """
+    workers_of(max_workers)
+    if max_failures is not None:
+        Budget.of(max_failures, planned=0)  # a mistake is told now, and not in the night
     project = open_project()
     due = datetime.now(UTC) if now else _next_due(project)
     log.info("schedule.kept", schedule=project.registry.schedule, next=due.isoformat())

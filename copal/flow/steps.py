@@ -11,12 +11,11 @@ from typing import Any
 # Every task of the flow imports this module, so what is heavy is imported where it is used.
 from copal.errors import WorkerDied
 from copal.flow.orphans import end_with_parent
+from copal.placement import PART
 
 NO_CHUNK = -1
 """Stands in for the chunks of a run that has none: Metaflow refuses a foreach over nothing."""
 
-PART = "COPAL_FLOW_PART"
-"""Set where a flow has steps for some of the features only, as in a run on one machine."""
 EVENTS = "COPAL_EVENTS"
 """File to which a task appends its log lines, for the one who started the run to follow."""
 

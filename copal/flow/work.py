@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import json
 import math
+import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from copal.asset import Asset
-from copal.errors import PlanOutdated
+from copal.errors import PlanOutdated, RequestError
 from copal.fingerprint import UnitId
 from copal.plan import Cell, FeaturePlan, Plan, Reason
 from copal.registry import FeatureName
@@ -88,6 +89,20 @@ def _chunks(parts: Sequence[FeaturePlan], groups: Sequence[Sequence[UnitId]]) ->
         for cell in part.cells:
             chunks[place[cell.unit]][part.feature].append(cell)
     return tuple(chunks)
+
+
+def workers_of(max_workers: int | None) -> int:
+    """How many tasks run at a time: as many as were asked for, or one for each core.
+
+    Raises
+    ------
+    RequestError
+        Fewer than one.
+    """
+    workers = max_workers if max_workers is not None else os.cpu_count() or 1
+    if workers < 1:
+        raise RequestError(f"--max-workers {workers}: need one or more.")
+    return workers
 
 
 def new_run_id() -> str:

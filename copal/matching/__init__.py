@@ -2,13 +2,14 @@
 
 from copal.matching.alike import earliest_kept, nearest_earlier
 from copal.matching.blocks import top_blocks, top_pairs
-from copal.matching.columns import matrix, side_by_side
+from copal.matching.columns import SideBySide, matrix, side_by_side
 from copal.matching.cuts import Cuts, top_cuts, top_mask_cuts
 from copal.matching.matches import (
     NO_MATCHES,
     Indices,
     Matches,
     Places,
+    Rows,
     Vectors,
     rescored,
 )
@@ -21,6 +22,8 @@ __all__ = [
     "Masks",
     "Matches",
     "Places",
+    "Rows",
+    "SideBySide",
     "Vectors",
     "earliest_kept",
     "matrix",

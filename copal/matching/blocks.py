@@ -21,7 +21,7 @@ from copal.matching.bounds import (
     sketch_slack,
     sketched,
 )
-from copal.matching.matches import Matches, Places, Vectors
+from copal.matching.matches import Matches, Places, Rows, Vectors
 from copal.matching.products import Host, Multiplier, Products, multiplier_on
 from copal.matching.spots import Block, Spot
 
@@ -44,8 +44,8 @@ def top_pairs(
 
 
 def top_blocks(
-    left: Sequence[Vectors],
-    right: Sequence[Vectors],
+    left: Sequence[Rows],
+    right: Sequence[Rows],
     pairs: Sequence[Pair],
     k: int,
     *,
@@ -93,7 +93,7 @@ class _Sides:
     """The vectors of all assets, and the longest of each."""
 
     def __init__(
-        self, left: Sequence[Vectors], right: Sequence[Vectors], places: Mapping[Pair, Places]
+        self, left: Sequence[Rows], right: Sequence[Rows], places: Mapping[Pair, Places]
     ) -> None:
         dims = sorted({vectors.shape[1] for vectors in (*left, *right)})
         if len(dims) > 1:
@@ -126,8 +126,8 @@ class _Sides:
 class _Operands:
     """What is multiplied: the vectors themselves, or fewer dimensions of them, or fewer bits."""
 
-    left: Mapping[int, Vectors]
-    right: Mapping[int, Vectors]
+    left: Mapping[int, Rows]
+    right: Mapping[int, Rows]
     multiplier: Multiplier
     leading: int = 0
     """Dimensions of the basis, where sketches are multiplied."""
@@ -213,16 +213,18 @@ def _bounds(
     multiplier = multiplier_on(device, area * sides.dims)
     if not area or (basis is None and isinstance(multiplier, Host)):
         return None
-    if basis is not None:
-        crooked = crookedness(basis)
-        made = {id(each): sketched(each, basis, crooked) for each in _distinct(left, right)}
-        left = {a: made[id(each)] for a, each in left.items()}
-        right = {b: made[id(each)] for b, each in right.items()}
-        return _Operands(left, right, multiplier, basis.shape[1], crooked)
-    return _Operands(left, right, multiplier)
+    each_once = _distinct(left, right)
+    crooked = 0.0 if basis is None else crookedness(basis)
+    if basis is None:  # whole, since a device keeps what it was given
+        made = {id(each): each[:] for each in each_once}
+    else:
+        made = {id(each): sketched(each, basis, crooked) for each in each_once}
+    left = {a: made[id(each)] for a, each in left.items()}
+    right = {b: made[id(each)] for b, each in right.items()}
+    return _Operands(left, right, multiplier, 0 if basis is None else basis.shape[1], crooked)
 
 
-def _distinct(*sides: Mapping[int, Vectors]) -> list[Vectors]:
+def _distinct(*sides: Mapping[int, Rows]) -> list[Rows]:
     """Each array once."""
     return list({id(each): each for side in sides for each in side.values()}.values())
 
@@ -246,7 +248,7 @@ def _tiles(sides: _Sides, wanted: Mapping[Pair, Block], tile: int) -> Iterator[_
                 yield _Tile(sides, left, right, blocks)
 
 
-def _groups(assets: Sequence[int], side: Sequence[Vectors], tile: int) -> list[list[_Part]]:
+def _groups(assets: Sequence[int], side: Sequence[Rows], tile: int) -> list[list[_Part]]:
     """Assets cut into parts of at most ``tile`` rows, and small ones put together."""
     groups: list[list[_Part]] = []
     room = 0

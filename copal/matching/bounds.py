@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from copal.matching.matches import Vectors
+from copal.matching.matches import Rows, Vectors
 
 UNIT_ROUNDOFF = 2.0**-24  # of float32
 HALF_ROUNDOFF = 2.0**-8  # of bfloat16, which has float32's range
@@ -20,7 +20,7 @@ UPWARDS = 1 + 1e-6  # more than float32 rounds a length's last steps
 MODEST = 1e-24  # squares from it up to its inverse are summed in float32 without underflow
 CROOKED = 0.01  # a basis that is further from orthonormal is none
 MOST_DIMENSIONS = 50_000  # in more, rounding would lengthen a sketch by a tenth
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 2048
 SAMPLE = 1024  # rows of each side that a basis is found from
 TRIED = (23, 31, 47, 63, 95)  # leading dimensions
 
@@ -31,7 +31,7 @@ WORTH_A_BASIS = 2e10  # multiplications; below it finding a basis takes longer t
 GAIN = 1.2  # by which a sketch must be cheaper, on paper
 
 
-def longest(vectors: Vectors) -> float:
+def longest(vectors: Rows) -> float:
     """Length of the longest row, rounded up; 0 when there is none, NaN when one has no length."""
     best = np.float64(0)
     for start in range(0, len(vectors), ROWS_AT_ONCE):
@@ -66,7 +66,7 @@ def half_rounding(dims: int, one: float, other: float) -> float:
     return rounding(dims, one, other) * 1.02 + 3.03 * HALF_ROUNDOFF * one * other
 
 
-def sketched(vectors: Vectors, basis: Vectors, crooked: float) -> Vectors:
+def sketched(vectors: Rows, basis: Vectors, crooked: float) -> Vectors:
     """Vectors by their leading coordinates in a basis, and the length of what is left of each.
 
     With x = B·x₁ + x₂ the product of two vectors is x₁·y₁ + x₂·y₂, and by Cauchy–Schwarz
@@ -91,9 +91,9 @@ def sketched(vectors: Vectors, basis: Vectors, crooked: float) -> Vectors:
     rows = np.empty((n, p + 1), np.float32)
     for start in range(0, n, ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
-        leading = rows[some, :p]
-        np.matmul(vectors[some], basis, out=leading)
-        whole = _squares(vectors[some])
+        leading, here = rows[some, :p], vectors[some]
+        np.matmul(here, basis, out=leading)
+        whole = _squares(here)
         known = np.einsum("ij,ij->i", leading, leading, dtype=np.float64)
         rest = whole * (1 + 1.1 * (2 * lost + crooked)) - known / UPWARDS
         rest += 2.2 * tiny * np.sqrt(whole)
@@ -130,7 +130,7 @@ def sketch_slack(dims: int, p: int, crooked: float, one: float, other: float) ->
     return float(share * one * other + tiny) + rounding(p + 1, 1.1 * one, 1.1 * other)
 
 
-def find_basis(left: Sequence[Vectors], right: Sequence[Vectors], share: float) -> Vectors | None:
+def find_basis(left: Sequence[Rows], right: Sequence[Rows], share: float) -> Vectors | None:
     """A basis in which a sketch is likely to pay, from a sample; None where none is.
 
     Parameters
@@ -165,7 +165,7 @@ def find_basis(left: Sequence[Vectors], right: Sequence[Vectors], share: float) 
     return best
 
 
-def _sample(sides: Sequence[Vectors], odd: int) -> Vectors:
+def _sample(sides: Sequence[Rows], odd: int) -> Vectors:
     """Rows from all sides, as many as a basis needs; of the odd rows or of the even ones."""
     step = 2 * max(1, sum(map(len, sides)) // (2 * SAMPLE))
     return np.concatenate([side[odd::step] for side in sides])[: 2 * SAMPLE]

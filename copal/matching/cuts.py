@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from copal.matching.blocks import Pair, top_blocks
-from copal.matching.matches import Indices, Matches, Places, Vectors
+from copal.matching.matches import Indices, Matches, Places, Rows, Vectors
 from copal.matching.overlaps import Masks, top_overlaps
 
 
@@ -36,8 +36,8 @@ class _Best(Protocol):
 
 
 def top_cuts(
-    outgoing: Sequence[Vectors],
-    incoming: Sequence[Vectors],
+    outgoing: Sequence[Rows],
+    incoming: Sequence[Rows],
     pairs: Sequence[Pair],
     k: int,
     *,

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
+
+
+class Rows(Protocol):
+    """Vectors that may be made where they are asked for; an array is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | Indices, /) -> Vectors: ...
+
 
 RESCORED_AT_ONCE = 4096  # pairs; 16 MB of float64 at 512 dimensions
 
@@ -74,7 +88,7 @@ class Places:
         return self.ordered and bool(far < self.min_gap)
 
 
-def rescored(left: Vectors, right: Vectors, i: Indices, j: Indices) -> Matches:
+def rescored(left: Rows, right: Rows, i: Indices, j: Indices) -> Matches:
     """Named pairs with their scores: float64 products added in a tree, rounded to float32."""
     scores = np.empty(len(i), np.float32)
     for start in range(0, len(i), RESCORED_AT_ONCE):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from copal.matching.crowd import best_of_crowd
-from copal.matching.matches import NO_MATCHES, Indices, Matches, Places, Vectors, rescored
+from copal.matching.matches import NO_MATCHES, Indices, Matches, Places, Rows, Vectors, rescored
 from copal.matching.products import Products, down
 
 LOWEST = -1e31  # below every product of vectors that are not too long, above what is ruled out
@@ -43,8 +43,8 @@ class Spot:
     """The part of a tile that one block covers."""
 
     block: Block
-    left: Vectors
-    right: Vectors
+    left: Rows
+    right: Rows
     """Of the two assets, whole."""
     rows: slice
     columns: slice
@@ -80,17 +80,20 @@ class Spot:
 
     def _take(self, i: Indices, j: Indices, products: Vectors) -> None:
         """Of proposed pairs with their float32 products, score those that can be among the best."""
-        block, one, other = self.block, self.left[self.rows], self.right[self.columns]
+        block = self.block
         block.reached(products, self.slack)
         hopeful = np.flatnonzero(products >= down(max(block.floor, LOWEST) - self.slack))
         if len(hopeful) > CROWDED + block.k:
             places = self.places
             refused = None if places is None else places.refused(self.rows, self.columns)
-            found = best_of_crowd(one, other, block.k, refused)
+            one, other = self.left[self.rows], self.right[self.columns]
+            crowd = best_of_crowd(one, other, block.k, refused)
+            i, j = crowd.left + self.rows.start, crowd.right + self.columns.start
+            found = Matches(i, j, crowd.scores)
         else:
-            found = rescored(one, other, i[hopeful], j[hopeful])
-        i, j = found.left + self.rows.start, found.right + self.columns.start
-        block.take(Matches(i, j, found.scores), self.slack)
+            i, j = i[hopeful] + self.rows.start, j[hopeful] + self.columns.start
+            found = rescored(self.left, self.right, i, j)
+        block.take(found, self.slack)
 
     def _rule_out(self, products: Products) -> None:
         if self.places is not None:
@@ -98,9 +101,9 @@ class Spot:
 
     def _scores(self, i: Indices, j: Indices) -> Vectors:
         """Float32 products of named pairs."""
-        one, other = self.left[self.rows], self.right[self.columns]
+        i, j = i + self.rows.start, j + self.columns.start
         scores = np.empty(len(i), np.float32)
         for start in range(0, len(i), SCORED_AT_ONCE):
             some = slice(start, start + SCORED_AT_ONCE)
-            scores[some] = np.einsum("ij,ij->i", one[i[some]], other[j[some]])
+            scores[some] = np.einsum("ij,ij->i", self.left[i[some]], self.right[j[some]])
         return scores

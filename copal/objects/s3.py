@@ -54,11 +54,10 @@ class RefusedKey:
 @functools.cache
 def s3_client() -> S3Client:
     """One boto3 client a process; endpoint and credentials come from the environment."""
-    import boto3
     from botocore.config import Config
 
     tries = int(os.environ.get("AWS_MAX_ATTEMPTS") or 5)
-    return boto3.Session().client(
+    return _session().client(  # type: ignore[no-any-return]  # sessions are of no type here
         "s3",
         config=Config(
             retries={"mode": "standard", "max_attempts": tries},
@@ -75,9 +74,7 @@ def s3_endpoint() -> str | None:
 
 def s3_storage_options() -> dict[str, str]:
     """What boto3 resolved, in Lance's words."""
-    import boto3
-
-    session = boto3.Session()
+    session = _session()
     options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
     credentials = session.get_credentials()
     if credentials is not None:
@@ -92,6 +89,19 @@ def s3_storage_options() -> dict[str, str]:
         if endpoint.startswith("http://"):
             options["allow_http"] = "true"
     return options
+
+
+def _session() -> Any:
+    """boto3's own, one for what the environment says now."""
+    return _session_of(frozenset(each for each in os.environ.items() if each[0][:4] == "AWS_"))
+
+
+@functools.lru_cache(maxsize=4)
+def _session_of(environment: frozenset[tuple[str, str]]) -> Any:
+    """Made once: that takes a while, and a machine's role is asked for its credentials."""
+    import boto3
+
+    return boto3.Session()
 
 
 @contextmanager

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from copal.asset import Asset
-from copal.fingerprint import UnitId, pair_assets
 from copal.graph import Recipe
 from copal.plan import units_of
 from copal.project import Project, failures
 from copal.reading import Reading
-from copal.registry import Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +69,9 @@ def hopeless(project: Project, reading: Reading, recipe: Recipe, units: Set[str]
     for name in dict.fromkeys(declaration.needs.values()):
         if name not in made_from or not (rest := units - found):
             continue
-        need = project.graph.declaration(name)
-        wanted = {unit: _units(declaration, need, unit) for unit in rest}
+        wanted = {unit: project.graph.units_of_need(recipe.feature, name, unit) for unit in rest}
         table = project.store.table(made_from[name])
         absent = {each for some in wanted.values() for each in some} - table.index().units
         dead = hopeless(project, reading, made_from[name], absent)
         found |= {unit for unit, some in wanted.items() if not dead.isdisjoint(some)}
     return frozenset(found)
-
-
-def _units(mine: Declaration, its: Declaration, unit: str) -> tuple[str, ...]:
-    """The units of a need that a unit takes: two for a pair of assets."""
-    if mine.unit == "pair" and its.unit == "asset":
-        return tuple(pair_assets(UnitId(unit)))
-    return (unit,)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from copal.errors import BrokenContract, StoreError
 from copal.feature import SHOTS, per_shot_of
-from copal.fingerprint import Digest, UnitId, file_digest, fingerprint, rows_digest
+from copal.fingerprint import Digest, UnitId, file_digest, fingerprint
 from copal.graph import Recipe
 from copal.run.inputs import Inputs
 from copal.run.pieces import Older
-from copal.store.base import StoredValue, ValueTable
+from copal.store.base import StoredValue, ValueTable, value_digest
 
 log = structlog.get_logger("copal.run")
 
@@ -74,6 +74,17 @@ class Carrying:
                     parts.setdefault(unit, []).append((recipe, table))
         return Found(whole, {unit: its for unit, its in parts.items() if unit not in whole})
 
+    def whole(self, unit: UnitId, place: Place) -> StoredValue | None:
+        """A whole value that was found; None when it is damaged, or was cleaned up meanwhile."""
+        recipe, table = place
+        value = table.read([unit]).get(unit)
+        if value is None:
+            return None
+        if not _is_whole(value):
+            log.warning("older.damaged", feature=recipe.feature, recipe=recipe.id, unit=unit)
+            return None
+        return replace(value, carried_from=value.carried_from or recipe.id)
+
     def read(self, unit: UnitId, places: Sequence[Place]) -> Iterator[Older]:
         """Values that were found, each read when it is asked for, and left out when damaged."""
         bound = self.inputs.bound
@@ -95,8 +106,7 @@ class Carrying:
 
 def _is_whole(value: StoredValue) -> bool:
     """Whether rows and files are those that were published: damage must not get a new digest."""
-    rows = rows_digest(value.rows)
-    if fingerprint("value", rows=rows, files=dict(value.file_digests)) != value.value_digest:
+    if value_digest(value.rows, value.file_digests) != value.value_digest:
         return False
     try:
         found = {name: file_digest(file.path()) for name, file in value.files.items()}

@@ -16,7 +16,6 @@ import structlog
 from copal.errors import BrokenContract, ComputeFailed, CopalError
 from copal.feature import SHOT_INDEX, LocalFile, Output
 from copal.fingerprint import Digest, UnitId
-from copal.graph import Recipe
 from copal.matcher import Then, verdict
 from copal.plan import Cell, Reason
 from copal.registry import FeatureName
@@ -26,7 +25,7 @@ from copal.run.journal import Journal, Spent
 from copal.run.pieces import make
 from copal.run.rows import check_rows
 from copal.run.tally import Tally
-from copal.store.base import StoredValue, ValueTable, new_value
+from copal.store.base import StoredValue, new_value
 
 log = structlog.get_logger("copal.run")
 
@@ -93,10 +92,12 @@ class _Chunk:
             digest = inputs[cell.unit]
             if digest is None:
                 self.journal.tell(cell, "blocked")
-            elif cell.unit in older.whole:
-                self.carry(cell, *older.whole[cell.unit])
             elif self.holds(cell, held, digest):
                 self.journal.tell(cell, "kept")
+            elif cell.unit in older.whole and (
+                whole := self.carrying.whole(cell.unit, older.whole[cell.unit])
+            ):
+                self.carry(cell, whole)
             elif self.batched:
                 batch.append((cell, digest))
             else:
@@ -113,17 +114,9 @@ class _Chunk:
             return False
         return not cell.replace or (cell.reason is Reason.INPUT and held[cell.unit][0] == inputs)
 
-    def carry(self, cell: Cell, recipe: Recipe, table: ValueTable) -> None:
-        """A whole value, from the older recipe that has it."""
-        old = table.read([cell.unit])[cell.unit]
-        self.waiting.append(
-            replace(
-                old,
-                run_id=self.run_id,
-                published_at=datetime.now(UTC),
-                carried_from=old.carried_from or recipe.id,
-            )
-        )
+    def carry(self, cell: Cell, old: StoredValue) -> None:
+        """A whole value, as an older recipe has it."""
+        self.waiting.append(replace(old, run_id=self.run_id, published_at=datetime.now(UTC)))
         self.journal.note(cell, "carried", rows=old.rows.num_rows, shots=self.shots_of(old))
 
     def shots_of(self, value: StoredValue) -> int:

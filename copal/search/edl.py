@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from copal.errors import RequestError
 from copal.project import Project
-from copal.search.clips import Clip, Join, joins, plain
 from copal.search.cuts import MatchAnswer
+from copal.search.stretches import Join, Stretch, joins, plain
 from copal.timeline import timecode
 
 MOST_EVENTS = 999
@@ -40,31 +40,31 @@ def edit_list(project: Project, answer: MatchAnswer, seconds: float = 1.0) -> st
 
 def written(found: list[Join], title: str = "Copal match cuts") -> str:
     """The list of some joins."""
-    clips = [clip for join in found for clip in (join.outgoing, join.incoming)]
-    rate = _one_rate(clips)
-    if len(clips) > MOST_EVENTS:
+    stretches = [stretch for join in found for stretch in (join.outgoing, join.incoming)]
+    rate = _one_rate(stretches)
+    if len(stretches) > MOST_EVENTS:
         raise RequestError(
-            f"{len(clips):,} events; an edit decision list holds {MOST_EVENTS}. "
+            f"{len(stretches):,} events; an edit decision list holds {MOST_EVENTS}. "
             f"Ask for --top {MOST_EVENTS // 2} or fewer, or write --otio."
         )
     drop = ";" in timecode(0, rate)
     at = hour(rate)
     lines = [f"TITLE: {_name(title)}", f"FCM: {'' if drop else 'NON-'}DROP FRAME"]
-    for number, clip in enumerate(clips, 1):
-        length = len(clip.range)
-        labels = [timecode(frame, rate) for frame in (clip.range.start, clip.range.end,
+    for number, stretch in enumerate(stretches, 1):
+        length = len(stretch.range)
+        labels = [timecode(frame, rate) for frame in (stretch.range.start, stretch.range.end,
                                                       at, at + length)]  # fmt: skip
         lines += [
             "",
-            f"{number:03d}  {clip.medium.reel:<8} V     C        {' '.join(labels)}",
-            f"* FROM CLIP NAME: {_name(clip.name)}",
-            f"* SOURCE FILE: {_name(clip.medium.name)}",
+            f"{number:03d}  {stretch.medium.reel:<8} V     C        {' '.join(labels)}",
+            f"* FROM CLIP NAME: {_name(stretch.name)}",
+            f"* SOURCE FILE: {_name(stretch.medium.name)}",
         ]
         if number % 2 == 0:
             join = found[number // 2 - 1]
             said = f"MATCH {number // 2} {_name(join.cut.flavour)} {join.cut.score:.3f}"
             lines.append(f"* LOC: {labels[2]} RED     {said}")
-        if not clip.medium.constant_rate:
+        if not stretch.medium.constant_rate:
             lines.append("* NOTE: THE SOURCE HAS NO CONSTANT FRAME RATE; TIMES ARE THE ENCODE'S")
         at += length
     return "\n".join(lines) + "\n"
@@ -77,8 +77,8 @@ def hour(rate: Fraction) -> int:
     return base * 3600 - skipped
 
 
-def _one_rate(clips: list[Clip]) -> Fraction:
-    rates = sorted({clip.medium.frame_rate for clip in clips})
+def _one_rate(stretches: list[Stretch]) -> Fraction:
+    rates = sorted({stretch.medium.frame_rate for stretch in stretches})
     if len(rates) > 1:
         told = ", ".join(f"{float(rate):.6g}" for rate in rates)
         raise RequestError(

@@ -6,8 +6,8 @@ from fractions import Fraction
 from typing import Any
 
 from copal.project import Project
-from copal.search.clips import Clip, Join, Medium, joins, plain
 from copal.search.cuts import MatchAnswer
+from copal.search.stretches import Join, Medium, Stretch, joins, plain
 from copal.timeline import FrameRange
 
 
@@ -59,12 +59,12 @@ def written(found: list[Join], title: str = "Copal match cuts") -> str:
     return str(otio.adapters.write_to_string(made, "otio_json"))
 
 
-def _clip(otio: Any, clip: Clip) -> Any:
-    medium, side = clip.medium, clip.side
+def _clip(otio: Any, stretch: Stretch) -> Any:
+    medium, side = stretch.medium, stretch.side
     return otio.schema.Clip(
-        name=plain(clip.name),
+        name=plain(stretch.name),
         media_reference=_reference(otio, medium),
-        source_range=_range(otio, clip.range, medium.frame_rate),
+        source_range=_range(otio, stretch.range, medium.frame_rate),
         metadata={"copal": {
             "asset": side.asset.id, "title": side.title, "shot": side.shot_index,
             "frame_rate": str(medium.frame_rate), "constant_rate": medium.constant_rate,

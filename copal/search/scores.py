@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from copal.errors import RequestError
-from copal.matching import matrix, overlaps, rescored, side_by_side
+from copal.matching import SideBySide, matrix, overlaps, rescored, side_by_side
 from copal.project import Project
 from copal.registry import FeatureName
 
@@ -81,7 +81,7 @@ class Scorer:
             found[known] = rescored(one, other, each, each).scores
         return found
 
-    def _joined(self, table: pa.Table, names: tuple[str, ...], rows: Ints) -> Floats:
+    def _joined(self, table: pa.Table, names: tuple[str, ...], rows: Ints) -> SideBySide:
         """The compared columns side by side, as their feature compares them."""
         return side_by_side([matrix(table, name)[rows] for name in names], self.weights)
 

@@ -55,10 +55,15 @@ def new_value(
         files=files,
         file_digests=digests,
         inputs_digest=inputs_digest,
-        value_digest=fingerprint("value", rows=rows_digest(rows), files=digests),
+        value_digest=value_digest(rows, digests),
         run_id=run_id,
         published_at=datetime.now(UTC),
     )
+
+
+def value_digest(rows: pa.Table, file_digests: Mapping[str, Digest]) -> Digest:
+    """Digest of what a value holds: its rows, and its files by their names and digests."""
+    return fingerprint("value", rows=rows_digest(rows), files=dict(file_digests))
 
 
 @dataclass(frozen=True, slots=True)

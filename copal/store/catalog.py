@@ -31,6 +31,8 @@ _ASSETS = pa.schema(
         ("superseded_by", pa.string()),
     ]
 )
+_BRIEF = ("asset_id", "kind", "title_id", "name", "show", "duration_seconds")
+"""Columns of the assets in the order of the fields of ``Asset``."""
 _TITLES = pa.schema(
     [
         key_field("title_id"),
@@ -70,11 +72,17 @@ class Catalog:
         version = self.versions.get(name, 0) if self.versions is not None else None
         return Table(uri, SCHEMAS[name], self.folder.storage_options, version)
 
-    def assets(self, *, technical: bool = False, where: str | None = None) -> list[Asset]:
+    def assets(
+        self, *, technical: bool = False, where: str | None = None, brief: bool = False
+    ) -> list[Asset]:
         """Every asset, or those that a Lance filter leaves, by id.
 
-        ``technical`` records are read only when wanted.
+        ``technical`` records are read only when wanted. What is ``brief`` has its id, kind, title,
+        name, show and duration, which is all that planning goes by, and nothing else.
         """
+        if brief:
+            rows = self.table("assets").read(list(_BRIEF), where).sort_by("asset_id")
+            return [*map(Asset, *(rows[name].to_pylist() for name in _BRIEF))]
         names = [n for n in _ASSETS.names if technical or n != "technical"]
         rows = self.table("assets").read(names, where).sort_by("asset_id")
         # Column by column, which is twice as quick as a dictionary a row.
@@ -129,9 +137,14 @@ class Catalog:
         """The places whose bytes could not be brought in, by locator."""
         return self.places(where="asset_id IS NULL")
 
-    def titles(self) -> list[Title]:
-        """Every title, by id."""
-        rows = self.table("titles").read().sort_by("title_id").to_pylist()
+    def titles_of(self, ids: Iterable[TitleId]) -> dict[TitleId, Title]:
+        """A few titles by id."""
+        found = self.titles(where=is_in("title_id", sorted(set(ids))))
+        return {title.id: title for title in found}
+
+    def titles(self, *, where: str | None = None) -> list[Title]:
+        """Every title, or those that a Lance filter leaves, by id."""
+        rows = self.table("titles").read(where=where).sort_by("title_id").to_pylist()
         return [Title(id=TitleId(row.pop("title_id")), **row) for row in rows]
 
     def places(self, *, where: str | None = None) -> list[Place]:

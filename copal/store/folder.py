@@ -64,8 +64,8 @@ class Folder(Protocol):
     def objects(self, prefix: str) -> Iterator[Found]:
         """Every object under ``prefix``, however deep, by name."""
 
-    def first(self, prefix: str) -> str | None:
-        """The last part of the first name under ``prefix``, None when there is nothing."""
+    def first(self, prefix: str) -> Found | None:
+        """The first object under ``prefix`` by name, None when there is nothing."""
 
     def remove(self, names: Iterable[str], before: datetime | None = None) -> None:
         """Delete objects, if given only those last written before a time.
@@ -162,13 +162,18 @@ class LocalFolder:
                 when = datetime.fromtimestamp(state.st_mtime, UTC)
                 yield Found(path.relative_to(self.root).as_posix(), state.st_size, when)
 
-    def first(self, prefix: str) -> str | None:
+    def first(self, prefix: str) -> Found | None:
         """The first name in a directory."""
         try:
             names = [path.name for path in (self.root / prefix).iterdir()]
-        except FileNotFoundError:
+            name = min((name for name in names if not name.startswith(".")), default=None)
+            if name is None:
+                return None
+            state = (self.root / prefix / name).stat()
+        except FileNotFoundError:  # it went away meanwhile, or never was
             return None
-        return min((name for name in names if not name.startswith(".")), default=None)
+        when = datetime.fromtimestamp(state.st_mtime, UTC)
+        return Found(f"{prefix}/{name}", state.st_size, when)
 
     def remove(self, names: Iterable[str], before: datetime | None = None) -> None:
         """Delete files; the directories stay."""

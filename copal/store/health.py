@@ -12,9 +12,9 @@ from blake3 import blake3
 
 from copal.errors import CopalError, MissingValue
 from copal.feature import File
-from copal.fingerprint import fingerprint, pair_assets, rows_digest
+from copal.fingerprint import pair_assets
 from copal.graph import Recipe
-from copal.store.base import StoredValue
+from copal.store.base import StoredValue, value_digest
 from copal.store.catalog import Catalog
 from copal.store.garbage import named_files
 from copal.store.lance_store import LanceStore, LanceTable
@@ -122,8 +122,8 @@ class Inspection:
             yield Fault(place, f"unit {named[asset]}: the catalogue has no asset {asset}")
 
     def _value(self, value: StoredValue, sizes: Mapping[str, int], place: str) -> Iterator[Fault]:
-        digests = dict(sorted(value.file_digests.items()))
-        found = fingerprint("value", rows=rows_digest(value.rows), files=digests)
+        digests = value.file_digests
+        found = value_digest(value.rows, digests)
         if found != value.value_digest:
             yield Fault(
                 f"{place}/values.lance",

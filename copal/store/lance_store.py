@@ -102,11 +102,6 @@ class LanceTable:
             frozenset(found["unit"].to_pylist()), frozenset(empty["unit"].to_pylist())
         )
 
-    def empty(self) -> frozenset[str]:
-        """Units whose value has no rows and no files."""
-        found = self.values.read(["unit"], is_in("state", ["empty"]))
-        return frozenset(found["unit"].to_pylist())
-
     def read(self, units: Sequence[str]) -> dict[str, StoredValue]:
         """Values by unit."""
         found: dict[str, StoredValue] = {}
@@ -190,10 +185,15 @@ class LanceTable:
         self, outcomes: Sequence[str] = (), units: Sequence[str] | None = None
     ) -> list[Attempt]:
         """Attempts in the order of their time."""
+        return [Attempt(**row) for row in self.attempt_table(outcomes, units).to_pylist()]
+
+    def attempt_table(
+        self, outcomes: Sequence[str] = (), units: Sequence[str] | None = None
+    ) -> pa.Table:
+        """The same as Arrow."""
         wanted = {"outcome": outcomes or None, "unit": units}
         where = " AND ".join(is_in(n, v) for n, v in wanted.items() if v is not None) or None
-        rows = self._attempts().read(where=where).sort_by("at").to_pylist()
-        return [Attempt(**row) for row in rows]
+        return self._attempts().read(where=where).sort_by("at")
 
     def last_attempts(self, count: int) -> list[Attempt]:
         """The attempts that were noted last, at most so many, in the order of their time."""
@@ -326,8 +326,17 @@ class LanceStore:
 
     def recipes(self, feature: str) -> list[Recipe]:
         """Every recipe of a feature that has a table, the newest first."""
+        return self._recipes(feature, but="")
+
+    def others(self, recipe: Recipe) -> list[Recipe]:
+        """Every recipe of a feature that has a table, but this one, the newest first."""
+        return self._recipes(recipe.feature, but=self.table(recipe).place)
+
+    def _recipes(self, feature: str, but: str) -> list[Recipe]:
         found = []
         for name in self.folder.names(f"features/{feature}"):
+            if f"features/{feature}/{name}" == but:
+                continue
             data = self.folder.get(f"features/{feature}/{name}/recipe.json")
             if data is None:  # its first writer was stopped before it wrote anything
                 continue

@@ -143,14 +143,15 @@ class S3Folder:
                 for each in page.get("Contents", []):
                     yield Found(each["Key"][skip:], each["Size"], each["LastModified"])
 
-    def first(self, prefix: str) -> str | None:
+    def first(self, prefix: str) -> Found | None:
         """One LIST of one key."""
         with reaching(self.uri):
             found = s3_client().list_objects_v2(
                 Bucket=self.bucket, Prefix=self._start(prefix), MaxKeys=1
             )
-        keys = [each["Key"] for each in found.get("Contents", [])]
-        return keys[0].rpartition("/")[2] if keys else None
+        for each in found.get("Contents", []):
+            return Found(each["Key"][len(self.key("")) :], each["Size"], each["LastModified"])
+        return None
 
     def remove_folder(self, prefix: str) -> None:
         """Delete every object under it."""

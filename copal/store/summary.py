@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import structlog
@@ -26,10 +24,10 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """Small answers about a store, each with what it was read from.
+    """Small documents about a store, each with what it was read from.
 
     One is used only while every table it was read from is at the version that it was read at, so
-    it is never older than the store; whoever finds it outdated answers anew and keeps that.
+    it is never older than the store; whoever finds it outdated looks anew and keeps that.
     """
 
     store: LanceStore
@@ -44,39 +42,34 @@ class Summaries:
             place = self.store.table(recipe).place
             places += [f"{place}/values.lance", f"{place}/attempts.lance"]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            newest = list(pool.map(self._newest, places))
+            newest = list(pool.map(self.newest, places))
         tables = dict(zip(places, newest, strict=True))
         return fingerprint("summary", copal=__version__, question=question, tables=tables)
 
-    def _newest(self, place: str) -> str | int:
+    def newest(self, place: str) -> str:
         """What tells a table's newest version, by one listing and without opening it.
 
-        Lance names manifests by 2⁶⁴ − 1 − version, so that the newest is listed first.
+        Empty for a table that is not there. Lance names manifests by 2⁶⁴ − 1 − version, so that
+        the newest is listed first. The time tells two tables apart that were at one place, one
+        after the other.
         """
         folder = self.store.folder
-        name = folder.first(f"{place}/_versions")
-        if name is None or re.fullmatch(r"\d{20}\.manifest", name):
-            return name or "absent"
-        uri = f"{folder.uri}/{place}"
-        return Table(uri, pa.schema([]), folder.storage_options).newest()
+        found = folder.first(f"{place}/_versions")
+        if found is None:
+            return ""
+        name = found.name.rpartition("/")[2]
+        if not re.fullmatch(r"\d{20}\.manifest", name):
+            uri = f"{folder.uri}/{place}"
+            name = str(Table(uri, pa.schema([]), folder.storage_options).newest())
+        return f"{name} {found.modified.isoformat()}"
 
-    def load(self, name: str, versions: Digest) -> Mapping[str, Any] | None:
-        """The answer kept under a name, if it is of these versions."""
-        data = self.store.folder.get(_document(name))
-        try:
-            found = json.loads(data or b"{}")
-            return found["answer"] if found["versions"] == versions else None
-        except (ValueError, KeyError, TypeError):  # damaged, or of a format of before
-            return None
+    def load(self, name: str) -> bytes | None:
+        """The document kept under a name."""
+        return self.store.folder.get(f"summaries/{name}")
 
-    def keep(self, name: str, versions: Digest, answer: Mapping[str, Json]) -> None:
-        """Keep an answer; a store that is only read keeps none."""
-        text = json.dumps({"versions": versions, "answer": answer}, separators=(",", ":"))
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep a document; a store that is only read keeps none."""
         try:
-            self.store.folder.put(_document(name), text.encode())
+            self.store.folder.put(f"summaries/{name}", data)
         except (StoreUnavailable, PermissionError) as exc:
             log.debug("summary.not_kept", name=name, why=str(exc))
-
-
-def _document(name: str) -> str:
-    return f"summaries/{name}.json"

@@ -83,6 +83,7 @@ def test_missing_weights_say_which_file_where_and_how(tmp_path, monkeypatch):
     The error names the file, the folder it belongs in and the command that fetches it.
     """
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("copal.weights._folder", Path())
     with pytest.raises(MissingWeights) as error:
         ShotEmbedding(weights="KINETICS400_V1").weights_digests()
     path = tmp_path / "hub" / "checkpoints" / "r2plus1d_18-91a641e6.pth"

@@ -212,6 +212,23 @@ def test_a_source_of_variable_rate_is_cut_by_the_encodes_clock(tmp_path: Path) -
     assert "* SOURCE FILE: a b – phone.mp4" in text
 
 
+def test_what_one_format_cannot_hold_keeps_no_other_from_being_written(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Titles of two rates fit no edit decision list: it is not written and that is said once; the
+    cuts are printed and the timeline is written.
+    """
+    where = ["--project", str(ROOT), "--store", lake.project.location]
+    edl_file, otio_file = tmp_path / "cuts.edl", tmp_path / "cuts.otio"
+    assert main([*where, "match", "--edl", str(edl_file), "--otio", str(otio_file)]) == 2
+    told = capsys.readouterr()
+    assert otio_file.exists()
+    assert not edl_file.exists()
+    assert f"Timeline: {otio_file}" in told.out
+    assert told.err.count("cuts.edl was not written: the sources run at") == 1
+
+
 def test_the_command_writes_what_it_was_asked_for(
     lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

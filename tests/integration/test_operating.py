@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from copal.errors import MissingWeights
+from copal.flow.requests import request, serve_requests
 from copal.store import open_folder
 from copal.store.leases import Lease, claim, live_runs
 from tests.integration.repository import (
@@ -207,7 +209,7 @@ def test_one_who_waits_computes_the_cell_and_what_it_needs(repository: Repositor
     """
     repository.add(films)
     (answer,) = repository.copal(
-        "request", "alike", "--asset", "calm", "--other", "brisk", "--wait", "--json"
+        "request", "alike", "--asset", "calm", "--with", "brisk", "--wait", "--json"
     ).objects
     assert answer["state"] == "stored"
     assert len(answer["rows"]) == 2 * 3
@@ -243,6 +245,24 @@ def test_one_who_waits_waits_for_the_run_that_is_at_it(short: Repository) -> Non
     assert short.lake().project.folder.names("requests") == []
 
 
+def test_one_who_waits_is_answered_while_the_run_goes_on(short: Repository) -> None:
+    """
+    A run of hours that has stored the value keeps nobody waiting for its other cells.
+    """
+    levels, cuts = short.hold("levels"), short.hold("cuts")
+    run = short.start("run", "--engine", "inline", "--max-workers", "1")
+    until(lambda: short.waiting("levels"), "the run at 'levels'", run)
+    waiter = short.start("request", "levels", "--asset", "calm", "--wait", "--json")
+    time.sleep(1.5)
+    assert waiter.poll() is None
+    levels.unlink()
+    (answer,) = finished(waiter).objects
+    assert answer["state"] == "stored"
+    assert run.poll() is None
+    cuts.unlink()
+    finished(run)
+
+
 def test_a_request_that_cannot_be_met_says_why(repository: Repository, films: Path) -> None:
     """
     What failed for good is refused with the error, and so is what needs it; a word that means
@@ -257,9 +277,31 @@ def test_a_request_that_cannot_be_met_says_why(repository: Repository, films: Pa
     for arguments, words in (
         (("request", "cutz", "--asset", "calm"), "Did you mean 'cuts'?"),
         (("request", "cuts", "--asset", "nobody"), "no title 'nobody'"),
-        (("request", "cuts", "--asset", "calm", "--other", "busy"), "covers one asset"),
+        (("request", "cuts", "--asset", "calm", "--with", "busy"), "covers one asset"),
     ):
         assert words in repository.copal(*arguments, code=2).err
+
+
+def test_a_ticket_waits_for_a_machine_that_can_serve_it(
+    short: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Where a feature's weights are not at hand, its ticket is left to those who have them; a ticket
+    that is damaged holds up no other.
+    """
+    project = short.lake().project
+    assert request(project, "cuts", "calm").state == "asked"
+
+    def lacking(self: object, features: object) -> None:
+        raise MissingWeights("'cuts': its weights are not here.")
+
+    monkeypatch.setattr(type(project), "recipes", lacking)
+    assert serve_requests(project, engine="inline") == 0
+    monkeypatch.undo()
+    project.folder.put("requests/torn/ticket.json", b'{"feature": "cu')
+    assert serve_requests(project, engine="inline") == 1
+    assert request(project, "cuts", "calm").state == "stored"
+    assert project.folder.names("requests") == []
 
 
 def test_a_watcher_serves_requests(repository: Repository, films: Path, tmp_path: Path) -> None:
@@ -418,8 +460,11 @@ def test_a_schedule_serves_requests_and_ends_on_sigterm(short: Repository) -> No
 
 def test_a_schedule_that_is_none(short: Repository) -> None:
     """
-    Without a schedule, or with a line that is no cron line, it is exit 2 and says so.
+    Without a schedule, with a line that is no cron line, or with numbers that are none, it is
+    exit 2 at once and says so.
     """
+    for option, number in (("--max-failures", "lots"), ("--max-workers", "0")):
+        assert f"{option} " in short.copal("schedule", option, number, code=2).err
     assert "has no 'schedule'" in short.copal("schedule", code=2).err
     short.edit("store: .copal\n", 'store: .copal\nschedule: "61 3 * * ? *"\n')
     assert "'61' is none of 0 to 59" in short.copal("schedule", code=2).err

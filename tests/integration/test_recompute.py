@@ -181,8 +181,10 @@ def test_what_failed_for_good_is_tried_again_only_when_a_person_says_so(
         "spans    v1                                            4",
         "alike    v1                                           10",
     ]
-    assert len(said) == 10
-    for line in said[6:]:
+    released = [line for line in said[6:] if not line.startswith("quarantined")]
+    assert [line.partition(":")[0].strip() for line in released] == ["cuts", "spans", "alike"], said
+    assert len(said) == 6 + 3 + 4
+    for line in [line for line in said[6:] if line not in released]:
         assert line.startswith("quarantined  cuts  'cuts' on ")
         assert line.endswith(": ValueError: the sign 'cuts.fail' is up")
 

@@ -271,6 +271,23 @@ def test_a_whole_value_is_carried_before_its_shots_are_looked_at(house: House) -
     assert house.looks.asked == [[0, 1, 2, 3]]
 
 
+def test_a_whole_value_that_is_damaged_is_computed_again(house: House, cold: House) -> None:
+    """
+    With equal inputs, but a file of the older value lost, the cell is computed and no other fails.
+    """
+    house.run("old")
+    house.value("stills", "old").files["pack"].path().unlink()
+    DETECTORS["same"] = DETECTORS["old"]
+    try:
+        tallies = house.run("same")
+        cold.run("same")
+    finally:
+        del DETECTORS["same"]
+    assert tallies["looks"].outcomes == {"carried": 1}
+    assert tallies["stills"].outcomes == {"stored": 1}
+    assert same(house, cold, "same")
+
+
 def test_another_picture_is_computed_again(house: House) -> None:
     """
     Where another need has another value no shot is taken over, however it lies.

@@ -9,6 +9,7 @@ from copal.matching import (
     nearest_earlier,
     overlaps,
     rescored,
+    side_by_side,
     top_blocks,
     top_overlaps,
     top_pairs,
@@ -329,3 +330,40 @@ def test_masks_of_other_sizes_are_refused():
     one, other = masks_of(3, 4, 0), masks_of(3, 5, 0)
     with pytest.raises(ValueError, match="do not match"):
         top_overlaps([one], [other], [(0, 0)], 5, weights=(0.5, 0.5))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    KINDS,
+    st.lists(st.integers(0, 30), min_size=1, max_size=4),
+    st.integers(1, 60),
+    st.integers(1, 40),
+    st.sampled_from(["numpy", "cpu"]),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_columns_side_by_side_are_never_told_from_their_copy(
+    kind, sizes, k, tile, device, prune, seed
+):
+    """
+    Columns that are joined where they are looked at give the bytes of columns joined beforehand.
+    """
+    joined = [
+        side_by_side([made(kind, n, d, seed + d + i) for d in (30, 12)], (0.25, 0.75))
+        for i, n in enumerate(sizes)
+    ]
+    copies = [each[:] for each in joined]
+    pairs = [(a, b) for a in range(len(sizes)) for b in range(a, len(sizes))]
+    given = {"prune": prune, "device": device, "tile": tile}
+    found = top_blocks(joined, joined, pairs, k, **given)
+    for block, wanted, (a, b) in zip(
+        found, top_blocks(copies, copies, pairs, k, **given), pairs, strict=True
+    ):
+        assert same(block, wanted)
+        assert same(block, brute_force(copies[a], copies[b], k))
+    products = copies[0].astype(np.float64) @ copies[-1].T
+    parts = [one.parts for one in (joined[0], joined[-1])]
+    weighted = sum(
+        w * (a.astype(np.float64) @ b.T) for w, a, b in zip((0.25, 0.75), *parts, strict=True)
+    )
+    assert np.allclose(products, weighted, atol=1e-5)

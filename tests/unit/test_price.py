@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from copal.cli.pricing import print_price, size, span
+from copal.cli.pricing import print_price
+from copal.cli.tables import size, span
 from copal.graph import Graph
 from copal.plan import Earlier, Held, Plan, plan
 from copal.price import (

@@ -12,7 +12,7 @@ import pytest
 from copal.errors import RequestError
 from copal.search import MatchCut, Side, edl
 from copal.search import otio as timelines
-from copal.search.clips import Clip, Join, Medium, reel_name
+from copal.search.stretches import Join, Medium, Stretch, reel_name
 from copal.timeline import FrameRange, timecode
 from tests.builders import asset_of
 
@@ -23,16 +23,16 @@ RATES = {
 EVENT = re.compile(r"^(\d{3})  (\S+) +V     C        (\S+) (\S+) (\S+) (\S+)$", re.MULTILINE)
 
 
-def clip_of(name: str, rate: Fraction, start: int, end: int, /, **medium: object) -> Clip:
+def stretch_of(name: str, rate: Fraction, start: int, end: int, /, **medium: object) -> Stretch:
     side = Side(asset_of(name), name, 3, FrameRange(start, end), FrameRange(start, end), rate)
     given = {
         "locator": f"file:///films/{name}.mov", "name": f"{name}.mov", "reel": name.upper()[:8],
         "frame_rate": rate, "frames": 200_000, "constant_rate": True,
     } | medium  # fmt: skip
-    return Clip(Medium(**given), side, FrameRange(start, end))  # type: ignore[arg-type]
+    return Stretch(Medium(**given), side, FrameRange(start, end))  # type: ignore[arg-type]
 
 
-def join_of(one: Clip, other: Clip, score: float = 0.875) -> Join:
+def join_of(one: Stretch, other: Stretch, score: float = 0.875) -> Join:
     cut = MatchCut(score, "composition", one.side, other.side, {"composition": score})
     return Join(cut, one, other)
 
@@ -50,8 +50,8 @@ def test_an_edit_list_says_the_frames_of_its_sources(name: str) -> None:
     """
     rate = RATES[name]
     joins = [
-        join_of(clip_of("one", rate, 1790, 1820), clip_of("two", rate, 17_970, 18_000)),
-        join_of(clip_of("two", rate, 107_880, 107_910), clip_of("one", rate, 0, 7)),
+        join_of(stretch_of("one", rate, 1790, 1820), stretch_of("two", rate, 17_970, 18_000)),
+        join_of(stretch_of("two", rate, 107_880, 107_910), stretch_of("one", rate, 0, 7)),
     ]
     text = edl.written(joins)
     events = EVENT.findall(text)
@@ -72,7 +72,9 @@ def test_drop_frame_is_said_where_it_is_meant(name: str) -> None:
     """
     29.97 and 59.94 count in drop-frame, with semicolons; the others say that they do not.
     """
-    text = edl.written([join_of(clip_of("a", RATES[name], 0, 9), clip_of("b", RATES[name], 5, 9))])
+    text = edl.written(
+        [join_of(stretch_of("a", RATES[name], 0, 9), stretch_of("b", RATES[name], 5, 9))]
+    )
 
     drops = name in ("29.97", "59.94")
     assert f"FCM: {'DROP' if drops else 'NON-DROP'} FRAME\n" in text
@@ -85,8 +87,8 @@ def test_names_cannot_write_lines_of_their_own() -> None:
     A line break in a title or a file's name stays inside its comment; events cannot be forged.
     """
     evil = "x\n003  EVIL     V     C        00:00:00:00\r\u2028* "
-    joins = [join_of(clip_of("a", Fraction(24), 0, 9, name=evil),
-                     clip_of(evil, Fraction(24), 0, 9, reel="B"))]  # fmt: skip
+    joins = [join_of(stretch_of("a", Fraction(24), 0, 9, name=evil),
+                     stretch_of(evil, Fraction(24), 0, 9, reel="B"))]  # fmt: skip
     text = edl.written(joins, title=evil)
 
     assert len(EVENT.findall(text)) == 2
@@ -100,13 +102,13 @@ def test_what_an_edit_list_cannot_hold_is_refused() -> None:
     """
     Two rates, a rate that the format does not know, and more than 999 events, each in words.
     """
-    mixed = [join_of(clip_of("a", Fraction(24), 0, 9), clip_of("b", Fraction(25), 0, 9))]
-    odd = [join_of(clip_of("a", Fraction(25, 2), 0, 9), clip_of("b", Fraction(25, 2), 0, 9))]
+    mixed = [join_of(stretch_of("a", Fraction(24), 0, 9), stretch_of("b", Fraction(25), 0, 9))]
+    odd = [join_of(stretch_of("a", Fraction(25, 2), 0, 9), stretch_of("b", Fraction(25, 2), 0, 9))]
     with pytest.raises(RequestError, match=r"run at 24, 25 frames a second, and an edit .* --otio"):
         edl.written(mixed)
     with pytest.raises(RequestError, match=r"cannot run at 12\.5 frames"):
         edl.written(odd)
-    long = [join_of(clip_of("a", Fraction(24), 0, 9), clip_of("b", Fraction(24), 0, 9))] * 500
+    long = [join_of(stretch_of("a", Fraction(24), 0, 9), stretch_of("b", Fraction(24), 0, 9))] * 500
     with pytest.raises(RequestError, match=r"1,000 events; .* holds 999\. Ask for --top 499"):
         edl.written(long)
 
@@ -128,7 +130,10 @@ def test_a_timeline_comes_back_from_opentimelineio() -> None:
     Clips refer to their sources in the sources' own rates, all of them available, and carry score,
     asset and shot; rates may differ within one timeline.
     """
-    one, other = clip_of("one", RATES["59.94"], 100, 160), clip_of("two", RATES["23.976"], 7, 31)
+    one, other = (
+        stretch_of("one", RATES["59.94"], 100, 160),
+        stretch_of("two", RATES["23.976"], 7, 31),
+    )
     text = timelines.written([join_of(one, other)])
     made = otio.adapters.read_from_string(text, "otio_json")
 
@@ -151,7 +156,7 @@ def test_a_source_without_a_place_is_a_missing_reference() -> None:
     """
     Where nobody knows the file any more, the timeline says so instead of naming nothing.
     """
-    lost = clip_of("one", Fraction(24), 0, 9, locator="")
+    lost = stretch_of("one", Fraction(24), 0, 9, locator="")
     made = otio.adapters.read_from_string(timelines.written([join_of(lost, lost)]), "otio_json")
 
     assert all(clip.media_reference.is_missing_reference for clip in made.find_clips())

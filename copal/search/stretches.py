@@ -1,4 +1,4 @@
-"""Clips: the stretches of source media on either side of a cut, for editors' timelines.
+"""Stretches of source media on either side of a cut, for editors' timelines.
 
 Copal counts frames of the encode. An editor has the source, so its timing is what a timeline must
 speak: a 59.94 source has two frames for each one of its 29.97 encode.
@@ -43,7 +43,7 @@ class Medium:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class Stretch:
     """A stretch of a source."""
 
     medium: Medium
@@ -59,15 +59,15 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A match cut as two clips that meet at it."""
+    """A match cut as two stretches that meet at it."""
 
     cut: MatchCut
-    outgoing: Clip
-    incoming: Clip
+    outgoing: Stretch
+    incoming: Stretch
 
 
 def joins(project: Project, answer: MatchAnswer, seconds: float) -> list[Join]:
-    """The cuts of an answer as clips of their sources, so many seconds of either shot.
+    """The cuts of an answer as stretches of their sources, so many seconds of either shot.
 
     Raises
     ------
@@ -86,16 +86,16 @@ def joins(project: Project, answer: MatchAnswer, seconds: float) -> list[Join]:
         lengths = [max(1, round(Fraction(str(seconds)) * s.frame_rate)) for s in (out, into)]
         leaving = FrameRange(max(out.clear.start, out.clear.end - lengths[0]), out.clear.end)
         entering = FrameRange(into.clear.start, min(into.clear.end, into.clear.start + lengths[1]))
-        made.append(Join(cut, _clip(media[out.asset.id], out, leaving),
-                         _clip(media[into.asset.id], into, entering)))  # fmt: skip
+        made.append(Join(cut, _stretch(media[out.asset.id], out, leaving),
+                         _stretch(media[into.asset.id], into, entering)))  # fmt: skip
     return made
 
 
-def _clip(medium: Medium, side: Side, frames: FrameRange) -> Clip:
+def _stretch(medium: Medium, side: Side, frames: FrameRange) -> Stretch:
     """A range of the encode as one of the source."""
     ratio = medium.frame_rate / side.frame_rate
     start, end = round(frames.start * ratio), round(frames.end * ratio)
-    return Clip(medium, side, FrameRange(start, max(end, start + 1)))
+    return Stretch(medium, side, FrameRange(start, max(end, start + 1)))
 
 
 def _media(project: Project, encode_rates: Mapping[AssetId, Fraction]) -> dict[str, Medium]:
