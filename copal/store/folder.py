@@ -49,8 +49,11 @@ class Folder(Protocol):
         Of any number who try at once exactly one gets True.
         """
 
-    def put_file(self, name: str, source: Path) -> None:
-        """Copy a file in; one that is there already, under its digest, is kept."""
+    def put_file(self, name: str, source: Path, *, again: bool = False) -> None:
+        """Copy a file in; one that is there already, under its digest, is kept unless ``again``.
+
+        Readers see the whole old one or the whole new one.
+        """
 
     def get(self, name: str) -> bytes | None:
         """A whole object, or None."""
@@ -109,11 +112,12 @@ class LocalFolder:
                 return False
             return True
 
-    def put_file(self, name: str, source: Path) -> None:
+    def put_file(self, name: str, source: Path, *, again: bool = False) -> None:
         """Copy beside, then rename."""
-        with suppress(FileNotFoundError):
-            os.utime(self.root / name)  # so that nobody takes it for an old one that is not needed
-            return
+        if not again:
+            with suppress(FileNotFoundError):
+                os.utime(self.root / name)  # so that nobody takes it for an old one, not needed
+                return
         with plain_errors(self.uri), self._replacing(name) as temporary:
             shutil.copyfile(source, temporary)
 

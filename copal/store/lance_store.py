@@ -166,7 +166,9 @@ class LanceTable:
         self._introduce()
         for value in values:
             for name, file in value.files.items():
-                self.folder.put_file(self._file_name(value.file_digests[name]), file.path())
+                self.folder.put_file(
+                    self._file_name(value.file_digests[name]), file.path(), again=replace
+                )
         rows = self._to_rows(values)
         table = self._values(values[0].rows.schema)
         if replace:

@@ -44,15 +44,15 @@ class MemoryTable:
         """The first writer of a unit wins, unless it is replaced."""
         if len({value.unit for value in values}) != len(values):
             raise StoreError("a unit stands twice in one publication.")
-        kept = [self._keep_files(value) for value in values]
+        kept = [self._keep_files(value, again=replace) for value in values]
         with self.lock:
             won = {v.unit for v in kept if replace or v.unit not in self.values}
             self.values |= {value.unit: value for value in kept if value.unit in won}
         return Publication(frozenset(won), frozenset(v.unit for v in kept) - won)
 
-    def _keep_files(self, value: StoredValue) -> StoredValue:
+    def _keep_files(self, value: StoredValue, *, again: bool) -> StoredValue:
         for name, file in value.files.items():
-            self.files.put_file(value.file_digests[name], file.path())
+            self.files.put_file(value.file_digests[name], file.path(), again=again)
         handles = {n: LocalFile(self.files.root / d) for n, d in value.file_digests.items()}
         return replace(value, files=handles)
 

@@ -83,10 +83,10 @@ class S3Folder:
                     return True
         raise AssertionError("the last try returned or raised")
 
-    def put_file(self, name: str, source: Path) -> None:
+    def put_file(self, name: str, source: Path, *, again: bool = False) -> None:
         """Upload, in parts when it is large, unless it was put there lately."""
         with reaching(self.uri):
-            written = self._written(name)
+            written = None if again else self._written(name)
             if written is None or datetime.now(UTC) - written > FRESH:
                 s3_client().upload_file(str(source), self.bucket, self.key(name))
 
