@@ -123,6 +123,10 @@ def committed(project: Project, ref: str) -> str:
         ran = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=False)
     except FileNotFoundError:
         raise RequestError("git is not installed, and 'copal diff' asks it for a commit.") from None
+    except subprocess.TimeoutExpired:
+        raise RequestError(
+            f"git did not answer within {GIT_SECONDS} s about '{ref}' in {project.root}. Try again."
+        ) from None
     if ran.returncode:
         said = ran.stderr.decode(errors="replace").strip().splitlines() or ["git said nothing"]
         if "not a git repository" in said[0]:

@@ -13,8 +13,9 @@ from typing import Any, NewType
 
 import yaml
 
+from copal import cron
 from copal.document import Document
-from copal.errors import RegistryError, UnknownFeature, suggestion
+from copal.errors import RegistryError, RequestError, UnknownFeature, suggestion
 from copal.matcher import Rule, Then
 from copal.placement import Fleet, Placement
 
@@ -299,6 +300,10 @@ class _Reader:
                 node, f"schedule '{line}' is no cron line: five fields, or six with the year, "
                 'such as "0 3 * * ? *".',
             )  # fmt: skip
+        try:
+            cron.parse(line)
+        except RequestError as exc:
+            raise self.doc.fail(node, str(exc)) from exc
         return line
 
     def kinds(self, node: yaml.Node, name: str) -> tuple[str, ...]:

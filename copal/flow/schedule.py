@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import structlog
 
+from copal import cron
 from copal.errors import CopalError, RequestError
-from copal.flow import cron
 from copal.flow.backfill import Backfill, Budget, work_through
 from copal.flow.drive import Engine, Listener
 from copal.flow.requests import WATCH_SECONDS, serve_requests

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from copal.cron import parse
 from copal.errors import RequestError
-from copal.flow.cron import parse
 
 
 def at(text: str) -> datetime:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 FLOORS: list[set[str]] = [
     {"errors", "timeline", "fingerprint", "matcher", "placement", "units"},
-    {"asset", "document"},
+    {"asset", "document", "cron"},
     {"registry", "feature"},
     {"graph"},
     {"plan"},
@@ -42,10 +42,10 @@ FLOORS: list[set[str]] = [
 PURE = {
     "errors", "timeline", "fingerprint", "matcher", "units", "asset", "document",
     "registry", "feature", "graph", "plan",
-    "price",
+    "price", "cron",
 }  # fmt: skip
 """Rooms that decide: they open nothing but the registry's file."""
-HOLDS_MOMENTS = {("copal/asset.py", "datetime")}
+HOLDS_MOMENTS = {("copal/asset.py", "datetime"), ("copal/cron.py", "datetime")}
 """Where a moment is a value like any other; no clock is asked."""
 PURE_LIBRARIES = {"blake3", "numpy", "pyarrow", "yaml", "networkx"}
 
