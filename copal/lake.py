@@ -23,10 +23,6 @@ from copal.project import Project
 from copal.reading import parted
 from copal.releasing import Releasing
 from copal.run.report import RunReport
-from copal.search import MatchAnswer, Question, match
-from copal.search.cuts import ENCODE
-from copal.search.evaluate import Quality, evaluate
-from copal.selection import Selection, select
 from copal.status import Status, status
 from copal.store.arrivals import ArrivalRow, Arrivals
 from copal.store.runs import Run
@@ -41,6 +37,9 @@ if TYPE_CHECKING:
     from copal.flow.requests import Answer
     from copal.lineage import Origin
     from copal.media import Encode
+    from copal.search import MatchAnswer
+    from copal.search.evaluate import Quality
+    from copal.selection import Selection
 
 
 class Lake:
@@ -133,6 +132,7 @@ class Lake:
     def encode(self, asset: str) -> Encode:
         """The standard encode of an asset; its ``video.frames(...)`` gives pictures."""
         from copal.media import Encode
+        from copal.search.cuts import ENCODE
 
         return Encode.from_value(self.value(asset, ENCODE))
 
@@ -231,6 +231,7 @@ class Lake:
     ) -> Plan:
         """What ``backfill`` would do: ``FEATURE`` or ``FEATURE@v2``, at most ``limit`` units."""
         from copal.flow.backfill import plan_backfill
+        from copal.selection import Selection, select
 
         chosen = select(self.project, selection or Selection())
         return plan_backfill(self.project, feature, chosen, limit)
@@ -323,6 +324,8 @@ class Lake:
             No such flavour, a filter that says nothing, a number that cannot be.
         """
         self.project.expect_store()
+        from copal.search import Question, match
+
         mix = {flavour: 1.0} if isinstance(flavour, str) else flavour or {}
         return match(self.project, Question(
             titles=tuple(titles), where=where, flavours=mix, top=top, min_score=min_score,
@@ -347,6 +350,8 @@ class Lake:
             The file or one of its rows means nothing, a flavour is unknown, or nothing is stored.
         """
         self.project.expect_store()
+        from copal.search.evaluate import evaluate
+
         return evaluate(self.project, Path(pairs), mixes, seed=seed, samples=samples, reads=at)
 
     @property
