@@ -7,8 +7,8 @@ CopalError
 │                                                   MissingMedia
 ├─ FeatureError     the author of the feature       ComputeFailed, BrokenContract, MissingWeights
 └─ StoreError       the operator, or time           WriteConflict, StoreUnavailable, WorkerDied,
-                                                    MissingValue, NewerStore,
-                                                    DeployFailed
+                                                    MissingValue, DamagedTable,
+                                                    NewerStore, DeployFailed
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ class WorkerDied(StoreError):
 
 class MissingValue(StoreError):
     """A value is asked for that was never stored, or was removed."""
+
+
+class DamagedTable(StoreError):
+    """A table's bytes are not what Lance wrote, or some of them are gone."""
 
 
 class NewerStore(StoreError):

@@ -36,14 +36,18 @@ class Keeping:
         RequestError
             The name is taken, or cannot be one.
         """
+        snapshots = Snapshots(self.project.store)
+        snapshots.check_name(name)
         reading = self.project.at("release").reading
         recipes: dict[FeatureName, Recipe] = {}
         for feature in self.project.graph.order:
+            if not self.project.store.recipes(feature):
+                continue  # to tell today's recipe would import its model's library for nothing
             try:
                 recipes[feature] = reading.recipe(feature)
             except (MissingValue, FeatureError):  # nothing is stored, and nobody computes it here
                 continue
-        return Snapshots(self.project.store).create(name, recipes)
+        return snapshots.create(name, recipes)
 
     def snapshots(self) -> list[Snapshot]:
         """Every snapshot, by name."""
@@ -95,6 +99,8 @@ def _kept(project: Project, limit: datetime) -> dict[FeatureName, frozenset[Reci
     """The recipes that stay, of each feature that something may go of."""
     today: dict[FeatureName, RecipeId] = {}
     for feature in project.graph.order:
+        if not project.store.recipes(feature):
+            continue  # nothing of it can go
         try:
             today[feature] = project.recipes([feature])[feature].id
         except FeatureError:  # its recipe cannot be told here, so nobody says which one is old

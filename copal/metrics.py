@@ -17,9 +17,18 @@ BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0
 """Bounds of the histogram of seconds: a cell takes from a tenth of a second to hours."""
 
 
-@functools.cache
+_making = threading.Lock()
+"""The runs of a watcher are followed by threads of their own, and a name is registered once."""
+
+
 def _metrics() -> dict[str, Any]:
     """The metrics themselves, made when something is first counted."""
+    with _making:
+        return _made()
+
+
+@functools.cache
+def _made() -> dict[str, Any]:
     from prometheus_client import Counter, Gauge, Histogram
 
     return {

@@ -12,6 +12,8 @@ TARGET_ENVIRONMENT = "COPAL_DEPLOY_ENVIRONMENT"
 BRANCH = "COPAL_DEPLOY_BRANCH"
 """Which deployment of the project this is: ``production``, or a name beside it."""
 PRODUCTION = "production"
+PARENT = "COPAL_PARENT"
+"""Number of the process that the one at hand must not outlive; set by whoever starts it."""
 PART = "COPAL_FLOW_PART"
 """Set where a flow has steps for some of the features only, as in a run on one machine."""
 

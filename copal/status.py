@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from copal.asset import Place
-from copal.errors import FeatureError
+from copal.errors import DamagedTable, FeatureError
 from copal.fingerprint import Digest, Json, fingerprint, pair_assets
 from copal.graph import Recipe
 from copal.plan import FeaturePlan, Held, Reason, plan
@@ -79,7 +79,8 @@ def status(project: Project, titles: Sequence[str] = ()) -> Status:
     if kept := _from_json(summaries.load(name), versions, project.catalog):
         return kept
     found = _status(project, recipes, notes)
-    summaries.keep(name, _to_json(found, versions))
+    if {each.feature for each in found.coverage if each.note} == set(notes):  # else: damaged
+        summaries.keep(name, _to_json(found, versions))
     return found
 
 
@@ -91,7 +92,9 @@ def _status(
 ) -> Status:
     assets = project.select(titles) if titles else project.catalog.assets(brief=True)
     known = {asset.id: asset for asset in assets}
-    held = project.held(recipes)
+    held, damaged = _held(project, recipes)
+    recipes = {name: recipe for name, recipe in recipes.items() if name in held}
+    notes = {**notes, **damaged}
     coverage: list[Coverage] = []
     problems: list[Problem] = []
     for part in plan(project.graph, recipes, assets, held):
@@ -111,6 +114,29 @@ def _status(
     coverage.sort(key=lambda each: order[each.feature])
     refused = tuple(project.catalog.refused())
     return Status(tuple(coverage), named, refused, len(assets), len({a.title for a in assets}))
+
+
+def _held(
+    project: Project, recipes: Mapping[FeatureName, Recipe]
+) -> tuple[dict[FeatureName, Held], dict[FeatureName, str]]:
+    """What the store holds of each feature, and why of some, with what needs them, nobody knows."""
+    try:
+        return project.held(recipes), {}
+    except DamagedTable:  # asked one by one, the others still tell
+        held: dict[FeatureName, Held] = {}
+        notes: dict[FeatureName, str] = {}
+    for name in project.graph.order:
+        needs = project.graph.declaration(name).needs.values()
+        if name not in recipes:
+            continue
+        if (stuck := next((need for need in needs if need in notes), None)) is not None:
+            notes[name] = f"needs '{stuck}'"
+            continue
+        try:
+            held |= project.held({name: recipes[name]})
+        except DamagedTable as exc:
+            notes[name] = str(exc)
+    return held, notes
 
 
 def _declared(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import uuid
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 from copal.errors import MissingWeights
@@ -38,15 +43,12 @@ def weights_file(model: str, weights: str) -> Path:
     MissingWeights
         They are not there; says which file, where it belongs and how to fetch it.
     """
-    import torch
-    from torchvision.models import get_model_weights
-
-    folder = Path(str(torch.hub.get_dir())) / "checkpoints"
+    folder = _checkpoints()
     if weights.startswith("s3://"):
         return _from_s3(weights, folder)
-    named = get_model_weights(model).__members__
+    named = _addresses(model)
     if weights in named:
-        url = str(named[weights].url)
+        url = named[weights]
         path = folder / url.rpartition("/")[2]
         fetch = f"curl --create-dirs -Lo '{path}' {url}"
     else:
@@ -58,6 +60,45 @@ def weights_file(model: str, weights: str) -> Path:
             f"To have it: {fetch}"
         )
     return path
+
+
+def _checkpoints() -> Path:
+    """Where torch hub keeps weights; told without torch, which takes seconds to import."""
+    if "torch" in sys.modules:
+        import torch
+
+        return Path(str(torch.hub.get_dir())) / "checkpoints"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
+
+
+def _own() -> Path:
+    """Where weights lie that were fetched from S3, and what is known of torchvision's."""
+    return Path.home() / ".cache" / "copal" / "weights"
+
+
+def _addresses(model: str) -> dict[str, str]:
+    """Where the weights of a torchvision model come from, by name.
+
+    Kept in the user's cache for each version of torchvision: importing that takes seconds, and
+    every look at the registry asks.
+    """
+    kept = _own() / f"torchvision-{metadata.version('torchvision')}-{model}.json"
+    try:
+        found = json.loads(kept.read_text())
+        if isinstance(found, dict):
+            return {str(name): str(url) for name, url in found.items()}
+    except (OSError, ValueError):  # not asked yet, or damaged
+        pass
+    from torchvision.models import get_model_weights
+
+    named = {name: str(each.url) for name, each in get_model_weights(model).__members__.items()}
+    part = kept.with_name(f".{kept.name}.{uuid.uuid4().hex[:8]}.part")
+    with suppress(OSError):  # whoever cannot write there asks torchvision again
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(named))
+        part.replace(kept)
+    return named
 
 
 def own_weights(weights: str, advice: str) -> Path:
@@ -76,7 +117,7 @@ def own_weights(weights: str, advice: str) -> Path:
         It is not there.
     """
     if weights.startswith("s3://"):
-        return _from_s3(weights, Path.home() / ".cache" / "copal" / "weights")
+        return _from_s3(weights, _own())
     path = _folder / weights
     if not path.is_file():
         raise MissingWeights(f"there are no weights at '{path.absolute()}'. {advice}")

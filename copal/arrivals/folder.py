@@ -14,7 +14,7 @@ from copal.arrivals.found import file_in, files_in, is_media_name
 from copal.arrivals.hints import Hint
 from copal.arrivals.reconcile import Arrival
 from copal.arrivals.titles import FILE_NAME
-from copal.arrivals.whole import holds_what_it_promises, is_open_for_writing
+from copal.arrivals.whole import is_open_for_writing, what_else_it_is, what_it_lacks
 from copal.errors import RequestError
 from copal.objects import FileLocator
 
@@ -25,12 +25,14 @@ SETTLE_SECONDS = 1.0
 CLOSED_SECONDS = 0.3
 """How long it must rest when nobody has it open for writing."""
 TRUST_SECONDS = 30.0
-"""After resting so long, a file that does not hold what it promises is looked at as it is."""
+"""After resting so long, a file that does not hold what it promises is looked at as it is; one that
+nobody has open may have rested before it was seen."""
 TELL_SECONDS = 60.0
 """How often a file that is still being written is told of; the time doubles each time."""
 TICK_SECONDS = 0.1
 AGAIN_SECONDS = 5.0
 AT_ONCE = 50
+_WRITTEN = "still being written"
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class Folders:
         self.settle_seconds = settle_seconds
         self.tell_seconds = tell_seconds
         self.waiting: dict[Path, _Waiting] = {}
+        self.ignored: set[Path] = set()
+        """Paths that were told as ignored, and still are there."""
         self._lock = threading.Condition()
         self._begun = threading.Event()
         self._thread = threading.Thread(
@@ -124,7 +128,20 @@ class Folders:
         elif path.is_dir() and not path.is_symlink():
             yield from (each.path for each in files_in(path))
         elif is_media_name(path.name) or not path.exists():
+            if not path.exists() and not path.is_symlink():
+                self.ignored.discard(path)
             yield path
+        else:
+            self._ignore(path, "no media by its name")
+
+    def _ignore(self, path: Path, note: str) -> bool:
+        """Log what is passed over, once; whether this was the first time."""
+        if path in self.ignored:
+            return False
+        self.ignored.add(path)
+        # Names may hold bytes that are no UTF-8, and a log line may not.
+        log.info("arrival.ignored", locator=_link(path), note=note)
+        return True
 
     def hints(self) -> list[Hint]:
         """Files that are whole by now, and paths where nothing is any more."""
@@ -142,43 +159,63 @@ class Folders:
         state = _state(path)
         if state != waiting.state:
             waiting.state, waiting.since = state, now
-        if self._rests(path, waiting, now):
+        if state is not None and (other := what_else_it_is(path)):
+            del self.waiting[path]  # never opened: a pipe would make the watcher wait for good
+            note = f"{path.name}: {other}, not a file."
+            if not self._ignore(path, note):
+                return []
+            return [Hint(path, decided=Arrival(_link(path), "ignored", note=note))]
+        why = self._why_wait(path, waiting, now)
+        if not why:
             del self.waiting[path]
             if state is None:
                 return [Hint(path)]
             folder, root = next(each for each in self.folders if path.is_relative_to(each[0]))
             found = file_in(folder, root, path)
             return [] if found is None else [Hint(path, found)]
-        if state is not None and now > waiting.tell_at:
+        if state is not None and now > waiting.tell_at and path not in self.ignored:
             seconds = now - waiting.first
             waiting.tell_at = now + 2 * seconds
             size = f"{state[0] / 1e6:,.1f} MB"
-            note = f"{path.name}: still being written after {seconds:.0f} s ({size} by now)."
+            note = f"{path.name}: {why} after {seconds:.0f} s ({size} by now)."
             locator = str(FileLocator(path.resolve()))
             return [Hint(path, decided=Arrival(locator, "waiting", note=note))]
         return []
 
-    def _rests(self, path: Path, waiting: _Waiting, now: float) -> bool:
+    def _why_wait(self, path: Path, waiting: _Waiting, now: float) -> str:
+        """Why a path is not looked at yet; empty once it is to be."""
         rested = now - waiting.since
         if waiting.state is None:  # a file that was renamed is seen at its new place first
-            return rested > self.settle_seconds + CLOSED_SECONDS
+            return "" if rested > self.settle_seconds + CLOSED_SECONDS else "gone"
         if rested < min(CLOSED_SECONDS, self.settle_seconds):
-            return False
+            return _WRITTEN
         writing = is_open_for_writing(path)
         if writing or (writing is None and rested < self.settle_seconds):
-            return False
-        return rested > TRUST_SECONDS or holds_what_it_promises(path)
+            return _WRITTEN
+        if path.is_symlink() and not path.exists():
+            self._ignore(path, "a link that leads nowhere")
+        age = time.time() - waiting.state[1] / 1e9
+        if rested > TRUST_SECONDS or (writing is False and age > TRUST_SECONDS):
+            return ""
+        lacks = what_it_lacks(path)
+        return f"incomplete ({lacks}), and nobody seems to write to it," if lacks else ""
 
     def settle(self, done: Sequence[Hint], undone: Sequence[Hint]) -> None:
         """What could not be written down is looked at again."""
         if undone:
             paths = [hint.place for hint in undone if isinstance(hint.place, Path)]
+            self.ignored.difference_update(paths)
             self.expect(paths, after_seconds=AGAIN_SECONDS)
 
     def close(self) -> None:
         """Watch no more."""
         self.stop.set()
         self._thread.join(5)
+
+
+def _link(path: Path) -> str:
+    """Locator of a path itself, not of what it may be a link to."""
+    return str(FileLocator(path.parent.resolve() / path.name))
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

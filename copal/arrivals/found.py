@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -79,9 +80,11 @@ class FoundFile:
         return str(self.path.parent)
 
     def look(self) -> tuple[int, str]:
-        """Size, and time of modification."""
-        stat = self.path.stat()
-        return stat.st_size, f"{stat.st_mtime_ns}"
+        """Size, and time of modification; refuses what is no file, such as a pipe."""
+        found = self.path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return found.st_size, f"{found.st_mtime_ns}"
 
     def fetched(self, stamp: str) -> AbstractContextManager[Path]:
         """The file itself."""

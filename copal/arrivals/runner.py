@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from copal.placement import PARENT
+
 log = structlog.get_logger("copal.arrivals")
 
 GATHER_SECONDS = 0.3
@@ -26,9 +28,6 @@ AGAIN_SECONDS = 20.0
 """When to look again, after a run that left cells to another live run, or that died."""
 GRACE_SECONDS = 15.0
 """How long a run may take to end when it is stopped."""
-
-PARENT = "COPAL_PARENT"
-"""Names the process that a run must not outlive; see ``copal.flow.orphans``."""
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -133,13 +132,17 @@ class Runner:
     def warm(self) -> None:
         """Have a process ready for the next run, unless one is, or a run goes on."""
         with self._state:
-            idle = self._running is None
-            if (
-                idle
-                and not self._closing
-                and (self._spare is None or self._spare.poll() is not None)
-            ):
+            if self._running or self._closing:
+                return
+            if self._spare is not None:
+                if self._spare.poll() is None:
+                    return
+                _let_go(self._spare)
+                self._spare = None
+            try:
                 self._spare = self._start()
+            except OSError as exc:  # the run itself will try again
+                log.warning("run.not_warmed", error=str(exc))
 
     @property
     def idle(self) -> bool:
@@ -163,6 +166,8 @@ class Runner:
             process.wait()
         for thread in self._threads:
             thread.join(1)
+        if self._spare is not None:
+            _let_go(self._spare)
 
     def _work(self) -> None:
         while True:
@@ -177,9 +182,14 @@ class Runner:
                         return
                     if time.monotonic() < self._start_at:
                         continue  # another thread was quicker
+                    try:
+                        process = self._take()
+                    except OSError as exc:  # no memory, or no more processes: later there may be
+                        self._start_at = time.monotonic() + AGAIN_SECONDS
+                        log.error("run.not_started", error=str(exc), again_in_seconds=AGAIN_SECONDS)
+                        continue
                     run_id, self.next_id = self.next_id, self.new_run_id()
                     arrivals, self._arrived, self._start_at = self._arrived, 0, math.inf
-                    process = self._take()
                     self._running.add(process)
                 started = time.monotonic()
                 self._begin(process, run_id)
@@ -203,6 +213,8 @@ class Runner:
         spare, self._spare = self._spare, None
         if spare is not None and spare.poll() is None:
             return spare
+        if spare is not None:
+            _let_go(spare)
         return self._start()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -235,20 +247,29 @@ class Runner:
         for line in process.stdout:
             left = bool(self._hear(run_id, line).get("left")) or left
         code = process.wait()
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        process.stdout.close()
+        _let_go(process)
         _end(process, signal.SIGKILL)  # what it may have left behind in its group
         return left or code not in (0, 1)
 
     def _hear(self, run_id: str, line: str) -> Mapping[str, Any]:
         try:
             event = dict(json.loads(line))
-            self.listen(event)
         except (ValueError, TypeError):  # some library's own words
             log.warning("run.said", run=run_id, line=line.rstrip()[:500])
             return {}
+        try:
+            self.listen(event)
+        except Exception as exc:  # whoever listens, the run is followed to its end
+            log.warning("run.not_heard", run=run_id, error=f"{type(exc).__name__}: {exc}")
         return event
+
+
+def _let_go(process: subprocess.Popen[str]) -> None:
+    """Close the pipes to a process that has ended."""
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def _end(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -48,7 +48,7 @@ def _burst(folder: Path, store: str, engine: Any, max_workers: int | None) -> in
         return _run(folder, store, run_id, engine, max_workers) if run_id else DONE
     except KeyboardInterrupt:
         return CELL_FAILED
-    except CopalError as exc:
+    except (CopalError, OSError) as exc:
         _tell({"event": "run.not_done", "level": "error", "error": str(exc)})
         wrong = isinstance(exc, RegistryError | RequestError)
         # What is wrong with the registry stays wrong; a store may be there again in a while.
@@ -67,13 +67,19 @@ def _import_what_takes_long() -> None:
 
 
 def _run(folder: Path, store: str, run_id: str, engine: Any, max_workers: int | None) -> int:
+    from copal.errors import StoreError
     from copal.flow.drive import drive
     from copal.flow.requests import serve_requests
     from copal.project import Project
 
     project = Project(folder, store)
-    serve_requests(project, engine="inline" if engine == "auto" else engine,
-                   max_workers=max_workers, listen=_tell)  # fmt: skip
+    unserved = False
+    try:
+        serve_requests(project, engine="inline" if engine == "auto" else engine,
+                       max_workers=max_workers, listen=_tell)  # fmt: skip
+    except (StoreError, OSError) as exc:  # tickets stay; what arrived need not wait for them
+        unserved = True
+        _tell({"event": "requests.not_served", "level": "error", "error": str(exc)})
     plan = project.plan()
     _tell({"event": "run.planned", "level": "info", "run": run_id, "cells": plan.cells})
     units = {cell.unit for part in plan if part.unit == "asset" for cell in part.cells}
@@ -88,7 +94,7 @@ def _run(folder: Path, store: str, run_id: str, engine: Any, max_workers: int | 
             "event": "run.reported", "level": "info", "run": run_id, "engine": engine,
             "cells": plan.cells, "stored": plan.stored,
             "outcomes": {name: dict(counts) for name, counts in report.outcomes.items()},
-            "left": bool(report.elsewhere or report.waiting),
+            "left": bool(report.elsewhere or report.waiting or unserved),
             "seconds": round(report.seconds, 3),
         }
     )  # fmt: skip

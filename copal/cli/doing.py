@@ -244,6 +244,9 @@ def print_report(found: Any, report: Any) -> None:
             f"'copal runs {run} --follow'.")  # fmt: skip
     if report.waiting:
         say(f"{count(report.waiting, 'cell')} need those: run again when they are stored.")
+    if report.unsettled:
+        say(f"What was computed is stored, but was not released: {report.unsettled} "
+            "The next 'copal run' releases it.")  # fmt: skip
     if found.quarantined or found.blocked:
         say(f"{count(found.quarantined, 'cell')} quarantined, {found.blocked:,} blocked: "
             "see 'copal status'.")  # fmt: skip

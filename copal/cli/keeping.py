@@ -163,7 +163,10 @@ def verify(settings: Settings, depth: str, older_than: float, as_json: bool) -> 
 
 
 @click.command()
-@options.older_than(default=30.0, of="What was written or released within this many days stays.")
+@options.older_than(
+    default=30.0,
+    of="What was written or released within this many days stays; 0.05 (an hour) is the least.",
+)
 @click.option("--yes", is_flag=True, help="Remove it. Without this, nothing is removed.")
 @options.as_json
 @click.pass_obj

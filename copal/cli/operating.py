@@ -108,13 +108,18 @@ def backfill(
     """
     from copal.cli.doing import hearing, print_plan
     from copal.cli.pace import pacing
+    from copal.flow.backfill import Budget
     from copal.selection import Selection
 
+    if max_failures is not None:
+        Budget.of(max_failures, planned=0)  # a mistake is told before the plan is made
     lake = settings.lake()
     chosen = Selection(titles, shows, kinds, added_since, where)
     found = lake.plan_backfill(feature, chosen, limit)
     if not as_json:
         print_plan(found)
+        if not any(part.units for part in found) and chosen != Selection():
+            say("No title matches.")
     if dry_run:
         if as_json:
             print_rows({"feature": part.feature, "compute": len(part.cells), "stored": part.stored}

@@ -48,7 +48,8 @@ def promote(
 @click.argument("features", nargs=-1, metavar="[FEATURE]...")
 @click.option(
     "--to", default="", metavar="WHERE",
-    help="The number of a move, for the state after it; or v1, the start of a recipe, a snapshot.",
+    help="The number of a move, for the state after it; or, of each FEATURE named, v1, the start "
+         "of a recipe, or a snapshot.",
 )  # fmt: skip
 @_dry_run
 @_why

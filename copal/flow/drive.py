@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import structlog
 
+from copal.errors import StoreError
 from copal.flow import parts
 from copal.flow.work import cut, new_run_id, workers_of
 from copal.plan import Plan
@@ -46,7 +47,8 @@ def drive(
 
     Returns
     -------
-    How it went; ``elsewhere`` tells which cells were left to which run.
+    How it went; ``elsewhere`` tells which cells were left to which run, ``unsettled`` why what it
+    completed could not be released.
     """
     workers = workers_of(max_workers)
     recipes = {part.feature: part.recipe for part in plan}
@@ -74,7 +76,11 @@ def drive(
         state = "failed" if report.failed else "done"
         end_run(project.folder, run, state, report.outcomes)
         log.info("run.ended", run=lease.run_id, state=state, seconds=round(report.seconds, 3))
-        settle(project, recipes, lease.run_id)
+        try:
+            settle(project, recipes, lease.run_id)
+        except StoreError as exc:  # the values are stored: the next run releases them
+            log.error("release.failed", run=lease.run_id, error=str(exc))
+            report.unsettled = str(exc)
     return report
 
 

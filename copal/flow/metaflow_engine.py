@@ -16,11 +16,10 @@ from typing import Any
 from copal.errors import StoreError
 from copal.flow.drive import Listener
 from copal.flow.generate import check_flow, flow_source
-from copal.flow.orphans import PARENT
 from copal.flow.scratch import scratch_folder
 from copal.flow.steps import EVENTS
 from copal.flow.work import Work, save
-from copal.placement import PART
+from copal.placement import PARENT, PART
 from copal.project import Project
 from copal.run.report import RunReport
 

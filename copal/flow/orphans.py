@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 
-PARENT = "COPAL_PARENT"
-"""Number of the process that the one at hand must not outlive; set by whoever starts it."""
+from copal.placement import PARENT
+
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.5
 

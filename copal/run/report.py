@@ -36,6 +36,8 @@ class RunReport:
     """Live run → cells that were left to it, since it is computing them."""
     waiting: int = 0
     """Cells left out because they need one of those."""
+    unsettled: str = ""
+    """Why what the run completed could not be released; the next run tries it again."""
 
     def add(self, feature: str, tally: Tally) -> None:
         """Count the cells of one chunk."""
@@ -74,6 +76,7 @@ class RunReport:
             "died": self.died,
             "elsewhere": self.elsewhere,
             "waiting": self.waiting,
+            **({"unsettled": self.unsettled} if self.unsettled else {}),
         }
 
     def keep(self, store: Store) -> None:

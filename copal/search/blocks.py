@@ -15,7 +15,7 @@ from copal.project import Project
 from copal.registry import FeatureName
 from copal.run.inputs import Inputs, Worker
 from copal.store.lance_store import LanceTable
-from copal.store.tables import Table
+from copal.store.tables import Table, plain_errors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -62,12 +62,14 @@ def read_rows(table: LanceTable, units: Sequence[str]) -> Rows:
     dataset = lance_table.open()
     if dataset is None:
         return Rows((), np.zeros(0, np.int64), {})
-    held = dataset.to_table(columns=["unit"])["unit"].to_pylist()
+    with plain_errors(lance_table.uri):
+        held = dataset.to_table(columns=["unit"])["unit"].to_pylist()
     places = dict(zip(held, range(len(held)), strict=True))
     found = [unit for unit in units if unit in places]
     if not found:
         return Rows((), np.zeros(0, np.int64), {})
-    taken = dataset.take([places[unit] for unit in found], columns=["unit", "items"])
+    with plain_errors(lance_table.uri):
+        taken = dataset.take([places[unit] for unit in found], columns=["unit", "items"])
     parts = [_filled(chunk) for chunk in taken["items"].chunks]
     counts = np.concatenate([np.diff(part.offsets.to_numpy()) for part in parts])
     structs = pa.concat_arrays([part.flatten() for part in parts])

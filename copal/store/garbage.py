@@ -17,6 +17,7 @@ from copal.store.folder import Folder, Found
 from copal.store.lance_store import LanceStore, LanceTable
 from copal.store.releases import Releases
 from copal.store.snapshots import TAG, Snapshots
+from copal.store.tables import plain_errors
 
 log = structlog.get_logger("copal.store")
 
@@ -130,9 +131,10 @@ def named_files(table: LanceTable) -> set[str]:
     versions = {version for version, _ in table.values.tags().values()}
     for version in (None, *sorted(versions)):
         dataset = LanceTable(table.folder, table.place, table.recipe, version).values.open()
-        for batch in dataset.to_batches(columns=["files"]) if dataset is not None else ():
-            files = pc.list_flatten(batch["files"])
-            found.update(pc.struct_field(files, "digest").unique().to_pylist())
+        with plain_errors(table.values.uri):
+            for batch in dataset.to_batches(columns=["files"]) if dataset is not None else ():
+                files = pc.list_flatten(batch["files"])
+                found.update(pc.struct_field(files, "digest").unique().to_pylist())
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from blake3 import blake3
 
-from copal.errors import CopalError, MissingValue
+from copal.errors import CopalError, DamagedTable, MissingValue
 from copal.feature import File
 from copal.fingerprint import pair_assets
 from copal.graph import Recipe
@@ -223,8 +223,9 @@ def _readable(place: str, walk: Callable[[], Iterator[Fault]]) -> Iterator[Fault
     """The faults of one table, or the one that it cannot be read."""
     try:
         yield from walk()
-    except (OSError, ValueError, RuntimeError, MissingValue) as exc:
-        yield Fault(place, f"cannot be read: {' '.join(str(exc).split())[:300]}")
+    except (OSError, ValueError, RuntimeError, MissingValue, DamagedTable) as exc:
+        told = (exc.__cause__ or exc) if isinstance(exc, DamagedTable) else exc
+        yield Fault(place, f"cannot be read: {' '.join(str(told).split())[:300]}")
 
 
 def _wrong_file(file: File, size: int, digest: str, depth: Depth) -> str:

@@ -32,7 +32,7 @@ from copal.fingerprint import Digest, RecipeId, UnitId
 from copal.graph import Recipe
 from copal.store.base import Attempt, Publication, StoredValue, TableIndex
 from copal.store.folder import Folder
-from copal.store.tables import Table, is_in, key_field
+from copal.store.tables import Table, is_in, key_field, plain_errors
 
 STORE_FORMAT = 1
 """Raised when a store written by this Copal cannot be read by an older one."""
@@ -109,14 +109,15 @@ class LanceTable:
         dataset = table.open()
         if dataset is None:
             return found
-        if 2 * len(units) > dataset.count_rows():  # a filter takes as long again as reading
-            wanted = frozenset(units)
-            for batch in dataset.to_batches(batch_size=SCAN_AT_ONCE):
-                self._add_rows(found, pa.Table.from_batches([batch]), wanted)
-            return found
-        for start in range(0, len(units), READ_AT_ONCE):
-            part = dataset.to_table(filter=is_in("unit", units[start : start + READ_AT_ONCE]))
-            self._add_rows(found, part, None)
+        with plain_errors(table.uri):
+            if 2 * len(units) > dataset.count_rows():  # a filter takes as long again as reading
+                wanted = frozenset(units)
+                for batch in dataset.to_batches(batch_size=SCAN_AT_ONCE):
+                    self._add_rows(found, pa.Table.from_batches([batch]), wanted)
+                return found
+            for start in range(0, len(units), READ_AT_ONCE):
+                part = dataset.to_table(filter=is_in("unit", units[start : start + READ_AT_ONCE]))
+                self._add_rows(found, part, None)
         return found
 
     def _add_rows(

@@ -127,7 +127,7 @@ class Snapshots:
         RequestError
             The name is taken, or cannot be one.
         """
-        self._check_name(name)
+        self.check_name(name)
         snapshot = self._versions(name, recipes)
         tables = self._tables(snapshot, recipes)
         try:
@@ -142,7 +142,14 @@ class Snapshots:
             raise _taken(name)
         return snapshot
 
-    def _check_name(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
+        """Nothing, unless a snapshot cannot be called so.
+
+        Raises
+        ------
+        RequestError
+            The name is taken, or cannot be one.
+        """
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise RequestError(
                 f"'{name}' cannot be the name of a snapshot: letters, digits, '.', '_' and '-', "

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from copal.errors import MissingValue, StoreError, StoreUnavailable, WriteConflict
+from copal.errors import DamagedTable, MissingValue, StoreError, StoreUnavailable, WriteConflict
 from copal.store.base import Publication
 
 KEY_METADATA = {b"lance-schema:unenforced-primary-key": b"true"}
@@ -83,7 +83,8 @@ class Table:
     def count(self) -> int:
         """How many rows there are; from the manifest alone."""
         dataset = self.open()
-        return 0 if dataset is None else int(dataset.count_rows())
+        with plain_errors(self.uri):
+            return 0 if dataset is None else int(dataset.count_rows())
 
     def tag(self, name: str, version: int) -> None:
         """Name a version, so that no clean-up takes it; naming it twice is naming it once."""
@@ -307,4 +308,26 @@ def plain_errors(uri: str) -> Iterator[None]:
             if "NoSuchBucket" in text:
                 reason = "there is no such bucket"
             raise StoreUnavailable(f"{store}: cannot be reached: {reason}") from exc
+        if not meeting_others(exc) and _says_damaged(text):
+            table = re.sub(r"^.*/(?=(?:catalog|features)/)", "", uri)
+            raise DamagedTable(
+                f"{table}: damaged or partly missing ({_reason(text)}). "
+                "'copal verify' names what is wrong."
+            ) from exc
         raise
+
+
+def _says_damaged(text: str) -> bool:
+    """Whether Lance read bytes that it never wrote, or missed some."""
+    if re.search(r"os error (?!2\b)", text):
+        return False
+    return text.startswith(("LanceError(IO)", "External error")) or "Not found: " in text
+
+
+def _reason(text: str) -> str:
+    """Lance's own words, on one line, without where in its source they stand."""
+    text = " ".join(text.split()).partition(", /")[0]
+    for said in ("External error: ", "LanceError(IO): "):
+        text = text.removeprefix(said)
+    found = re.search(r"Not found: (\S+)", text)
+    return f"no file {found[1].rpartition('/')[2]}" if found else text[:200]

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +97,31 @@ def test_missing_weights_say_which_file_where_and_how(tmp_path, monkeypatch):
     )
     with pytest.raises(MissingWeights, match=r"no file nowhere\.pth\. To have it: put it there"):
         ShotEmbedding(weights="nowhere.pth").weights_digests()
+
+
+def test_torch_is_not_imported_twice_to_say_that_weights_are_missing(tmp_path):
+    """
+    Where a model's weights come from is kept, so the second command that asks is quick; a kept
+    answer that is damaged is asked for again.
+    """
+    program = (
+        "import sys; from copal.weights import weights_file\n"
+        "try: weights_file('r3d_18', 'DEFAULT')\n"
+        "except Exception as exc: print('torch' in sys.modules, exc)"
+    )
+    there = {"HOME": str(tmp_path), "TORCH_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    said = []
+    for damaged in (False, False, True):
+        if damaged:
+            (kept,) = (tmp_path / ".cache" / "copal" / "weights").iterdir()
+            kept.write_text("{")
+        ran = subprocess.run(
+            [sys.executable, "-c", program], env=there, capture_output=True, text=True, check=True
+        )
+        said.append(ran.stdout.partition(" "))
+    assert [first for first, *_ in said] == ["True", "False", "True"]
+    assert len({words for *_, words in said}) == 1
+    assert "r3d_18-b3b3357e.pth" in said[0][2]
 
 
 def test_named_weights_are_found_where_torch_keeps_them(tmp_path, monkeypatch):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ import pyarrow as pa
 import pytest
 
 from copal.asset import Asset, Title
-from copal.errors import RequestError
+from copal.cli.command import main
+from copal.errors import DamagedTable, RequestError
 from copal.feature import LocalFile
 from copal.fingerprint import AssetId, RecipeId, TitleId, UnitId, fingerprint
 from copal.graph import Recipe
 from copal.lake import Lake
+from copal.project import Project
 from copal.registry import FeatureName
 from copal.store import Catalog, LanceStore, open_folder
 from copal.store.base import new_value
@@ -174,6 +178,88 @@ def test_verify_ends_with_1_when_something_is_wrong(filled: Repository) -> None:
     assert total.endswith(": 1 fault.")
     *told, counted = filled.copal("verify", "--json", code=1).objects
     assert counted["faults"] == len(told) == 1
+
+
+def test_forcing_mends_a_damaged_file(filled: Repository) -> None:
+    """
+    A file of a value whose bytes changed is written again by a forced run, same size or not.
+    """
+    lake = filled.lake()
+    for damage in (flip_a_byte, shorten_a_file):
+        damage(lake)
+        assert faults(lake, "full")
+        filled.run("--force", "levels")
+        assert faults(filled.lake(), "full") == []
+
+
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    [  # without its versions a table is one that nothing was written to
+        ("data", "shorten"), ("data", "empty"), ("data", "overwrite"), ("data", "remove"),
+        ("_versions", "shorten"), ("_versions", "empty"), ("_versions", "overwrite"),
+    ],
+)  # fmt: skip
+def test_a_damaged_table_is_one_line(
+    filled: Repository, part: str, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Who reads a damaged table is told which one and where to look, and 'status' still tells of
+    everything else.
+    """
+    for file in (place(filled.lake(), "cuts") / "values.lance" / part).iterdir():
+        if damage == "remove":
+            file.unlink()
+        else:
+            data = file.read_bytes()
+            half = len(data) // 2
+            file.write_bytes({"shorten": data[:half], "empty": b""}.get(damage, b"x" * len(data)))
+    shutil.rmtree(filled.root / ".copal" / "summaries", ignore_errors=True)
+    with pytest.raises(DamagedTable) as caught:
+        filled.lake().rows("cuts")
+    told = str(caught.value)
+    assert re.match(r"features/cuts/v1-\w+/values\.lance: damaged or partly missing \(.+\)\.", told)
+    assert told.endswith("'copal verify' names what is wrong.")
+    assert "\n" not in told
+    for arguments in (["show", "cuts"], ["run"], ["plan"]):
+        assert main(["--project", str(filled.root), *arguments]) == 1
+        assert "damaged or partly missing" in capsys.readouterr().err
+    for _ in range(2):  # what is told of damage is not kept
+        coverage = {each.feature: each for each in filled.lake().status().coverage}
+        assert "damaged or partly missing" in coverage["cuts"].note
+        assert coverage["spans"].note == "needs 'cuts'"
+        assert (coverage["levels"].stored, coverage["levels"].note) == (4, "")
+    assert any("cuts/v1" in fault for fault in faults(filled.lake()))
+
+
+def test_what_was_never_stored_costs_a_snapshot_and_gc_nothing(
+    filled: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Today's recipe of a feature without a table is not asked for (its model's library may take
+    half a minute to import), and a name that cannot be is refused before any is.
+    """
+    text = (filled.root / "registry.yaml").read_text()
+    (filled.root / "registry.yaml").write_text(
+        f"{text}\n  spare:\n    version: 1\n    compute: quick.features:Levels\n    of: video\n"
+        "    params: {side: 4}\n    default: false\n"
+    )
+    asked: list[str] = []
+    recipes = Project.recipes
+
+    def counted(self: Project, features: Iterable[str] = ()) -> dict[FeatureName, Recipe]:
+        asked.extend(features := list(features))
+        return recipes(self, features)
+
+    monkeypatch.setattr(Project, "recipes", counted)
+    lake = filled.lake()
+    lake.keeping.snapshot("june")
+    list(lake.keeping.garbage())
+    assert asked and "spare" not in asked
+    asked.clear()
+    for name in ("june", "a/b"):
+        with pytest.raises(RequestError):
+            lake.keeping.snapshot(name)
+    assert asked == []
 
 
 def test_a_young_file_without_a_value_is_no_fault(filled: Repository) -> None:

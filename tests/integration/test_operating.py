@@ -369,7 +369,11 @@ def test_a_backfill_is_of_what_is_chosen(short: Repository) -> None:
         (("cuts", "--max-failures", "lots"), "a number of cells, or a share like 2%"),
         (("cuts", "--max-workers", "0"), "need one or more"),
     ):
-        assert words in short.copal("backfill", *arguments, code=2).err
+        ran = short.copal("backfill", *arguments, code=2)
+        assert words in ran.err
+        assert ran.out == "" or "--max-failures" not in arguments  # said before the plan is made
+    none = short.copal("backfill", "cuts", "--where", "year > 3000")
+    assert "No title matches.\n" in none.out
 
 
 def test_a_backfill_stops_when_too_much_fails(short: Repository) -> None:
@@ -467,7 +471,10 @@ def test_a_schedule_that_is_none(short: Repository) -> None:
         assert f"{option} " in short.copal("schedule", option, number, code=2).err
     assert "has no 'schedule'" in short.copal("schedule", code=2).err
     short.edit("store: .copal\n", 'store: .copal\nschedule: "61 3 * * ? *"\n')
-    assert "'61' is none of 0 to 59" in short.copal("schedule", code=2).err
+    for verb in ("schedule", "check"):
+        told = short.copal(verb, code=2).err
+        assert "registry.yaml:4: schedule '61 3 * * ? *'" in told
+        assert "'61' is none of 0 to 59" in told
 
 
 # Runs

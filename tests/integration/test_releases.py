@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from copal.errors import RequestError
+from copal.cli.command import main
+from copal.errors import RequestError, WriteConflict
 from copal.fingerprint import RecipeId
 from copal.lake import Lake
 from copal.registry import FeatureName
@@ -51,6 +52,30 @@ def test_the_first_run_releases_what_it_computes(filled: Repository) -> None:
     assert (move.kind, move.why) == ("automatic", "complete")
     lake.run(engine="inline")
     assert len(lake.releases.moves()) == 1
+
+
+def test_a_release_that_fails_loses_no_report(
+    shifted: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    A run whose values are stored and whose release meets others says both; the next one releases.
+    """
+
+    def away(*_: Any, **__: Any) -> bool:
+        raise WriteConflict("others kept releasing.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Releases, "move", away)
+        assert main(["--project", str(shifted.root), "run", "--engine", "inline"]) == 0
+    said = capsys.readouterr().out
+    assert " computed, " in said
+    assert "was not released: others kept releasing. The next 'copal run' releases it." in said
+    lake = shifted.lake()
+    (run, *_) = lake.runs()
+    assert run.state == "done"
+    assert released(lake)["cuts"] == 1
+    shifted.run()
+    assert released(shifted.lake())["cuts"] == 2
 
 
 def test_readers_see_the_old_until_the_new_is_complete(shifted: Repository) -> None:

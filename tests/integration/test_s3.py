@@ -40,6 +40,22 @@ def test_a_store_in_s3_is_filled_by_either_engine(
     assert not (remote.root / ".copal").exists()
 
 
+def test_forcing_mends_a_damaged_object(remote: Repository) -> None:
+    """
+    An object of a value whose bytes changed is written again by a forced run, however new it is.
+    """
+    remote.run("levels")
+    store = remote.lake().project.store
+    name = next(each.name for each in store.folder.objects("features") if "/files/" in each.name)
+    sound = store.folder.get(name)
+    assert sound
+    store.folder.put(name, sound[:-1] + bytes([sound[-1] ^ 1]))
+    assert remote.copal("verify", "--files", "full", code=1).out.count("has other bytes") == 1
+    remote.run("--force", "levels")
+    assert store.folder.get(name) == sound
+    remote.copal("verify", "--files", "full")
+
+
 def test_a_version_bump_in_s3_carries_over(remote: Repository) -> None:
     """
     Files of values that are carried over are read where they are and stored anew.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import threading
 import time
 import urllib.request
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from copal.arrivals.folder import Folders
-from copal.arrivals.whole import holds_what_it_promises, is_open_for_writing
+from copal.arrivals.found import FoundFile
+from copal.arrivals.hints import Hint
+from copal.arrivals.whole import holds_what_it_promises, is_open_for_writing, what_it_lacks
 from copal.demo import sample_film
 from tests.integration.repository import Repository, contents, is_alive
 from tests.integration.watcher import watching
@@ -161,8 +165,6 @@ def test_metrics_are_served(repository: Repository, folder: Path, films: Path) -
     """
     Arrivals and cells are counted at the port.
     """
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -249,3 +251,102 @@ def test_a_file_whose_writer_stalls_waits(tmp_path: Path, films: Path) -> None:
         assert [hint.place for hint in found] == [tmp_path / "a.mp4"]
     finally:
         source.close()
+
+
+def test_only_files_are_opened(repository: Repository, folder: Path, films: Path) -> None:
+    """
+    A pipe and a socket with names of films are told as ignored, once; the next film comes in.
+    """
+    with watching(repository, folder, "--no-run") as watcher:
+        shutil.copy(films / "brisk.mp4", folder)
+        watcher.wait(lambda: "brisk.mp4" in watcher.decisions(), "it watches")
+        os.mkfifo(folder / "pipe.mp4")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.path.relpath(folder / "socket.mp4"))
+        (folder / "link.mp4").symlink_to("pipe.mp4")
+        (folder / "notes.txt").write_text("no film")
+        (folder / "lost.mp4").symlink_to("nothing.mp4")
+        watcher.wait(lambda: len(watcher.told) >= 4, "they are told")
+        os.utime(folder / "pipe.mp4")
+        (folder / "notes.txt").write_text("still no film")
+        watcher.wait(lambda: len(watcher.events("arrival.ignored")) >= 5, "the others are logged")
+        shutil.copy(films / "calm.mp4", folder)
+        watcher.wait(lambda: "calm.mp4" in watcher.decisions(), "a film comes")
+    assert watcher.decisions() == {
+        "brisk.mp4": ["new"], "pipe.mp4": ["ignored"], "socket.mp4": ["ignored"],
+        "link.mp4": ["ignored"], "calm.mp4": ["new"],
+    }  # fmt: skip
+    notes = {row.locator.rpartition("/")[2]: row.note for row in repository.lake().arrivals()}
+    assert notes["pipe.mp4"] == "pipe.mp4: a named pipe, not a file."
+    assert notes["socket.mp4"] == "socket.mp4: a socket, not a file."
+    logged = [each["locator"].rpartition("/")[2] for each in watcher.events("arrival.ignored")]
+    assert sorted(logged) == ["link.mp4", "lost.mp4", "notes.txt", "pipe.mp4", "socket.mp4"]
+
+
+def test_a_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    """
+    Asked whether it is whole or open, or what it is, a pipe is not opened.
+    """
+    pipe = tmp_path / "a.mp4"
+    os.mkfifo(pipe)
+    asked = threading.Thread(target=what_it_lacks, args=(pipe,), daemon=True)
+    asked.start()
+    asked.join(10)
+    assert not asked.is_alive()
+    assert what_it_lacks(pipe) == "it is a named pipe"
+    assert is_open_for_writing(pipe) is None
+    with pytest.raises(OSError, match="no regular file"):
+        FoundFile(pipe).look()
+
+
+def first_hint(source: Folders) -> Hint:
+    """What a source hints at first."""
+    until = time.monotonic() + 15
+    while not (found := source.hints()):
+        assert time.monotonic() < until, "it is hinted at soon"
+    return found[0]
+
+
+def test_a_file_cut_short_is_called_incomplete(tmp_path: Path, films: Path) -> None:
+    """
+    Half a film that nobody writes to is told as incomplete; one that was left so long ago is
+    looked at without waiting for its other half.
+    """
+    data = (films / "calm.mp4").read_bytes()
+    path = tmp_path / "a.mp4"
+    path.write_bytes(data[: len(data) // 2])
+    if is_open_for_writing(path) is None:
+        pytest.skip("no leases on this file system")
+    source = Folders([tmp_path], threading.Event(), settle_seconds=0.2, tell_seconds=1)
+    try:
+        source.expect([path])
+        told = first_hint(source).decided
+        assert told is not None and told.decision == "waiting"
+        assert "a.mp4: incomplete (it is shorter than its head promises), and nobody" in told.note
+    finally:
+        source.close()
+    old = time.time() - 3600
+    os.utime(path, (old, old))
+    source = Folders([tmp_path], threading.Event(), settle_seconds=0.2, tell_seconds=5)
+    try:
+        source.expect([path])
+        hint = first_hint(source)
+        assert hint.decided is None and hint.found is not None
+    finally:
+        source.close()
+
+
+def test_a_damaged_request_keeps_no_arrival_waiting(
+    repository: Repository, folder: Path, films: Path
+) -> None:
+    """
+    When what was requested cannot be read, that is told, and what arrived is computed.
+    """
+    lake = repository.lake()
+    lake.project.store.introduce()
+    root = Path(lake.project.folder.root)  # type: ignore[attr-defined]
+    (root / "requests" / "damaged" / "ticket.json").mkdir(parents=True)
+    with watching(repository, folder) as watcher:
+        shutil.copy(films / "calm.mp4", folder)
+        watcher.wait(lambda: repository.lake().plan().stored == 4, "it is computed")
+    assert watcher.events("requests.not_served")

@@ -18,6 +18,7 @@ from copal.arrivals.runner import Runner
 PROCESS = """
 import json, os, pathlib, sys, time
 folder = pathlib.Path(sys.argv[1])
+(folder / f"here.{os.getpid()}").touch()
 run = sys.stdin.readline().strip()
 if not run:
     sys.exit(0)
@@ -25,7 +26,7 @@ if (folder / "die").exists():
     (folder / "die").unlink()
     os._exit(9)
 print("a library's own words", flush=True)
-print(json.dumps({"event": "run.planned", "run": run}), flush=True)
+print(json.dumps({"event": "run.planned", "run": run, "pid": os.getpid()}), flush=True)
 while (folder / "hold").exists():
     time.sleep(0.02)
 print(json.dumps({"event": "run.reported", "run": run, "left": False}), flush=True)
@@ -141,6 +142,82 @@ def test_a_run_whose_process_dies_is_done_again(
     runner = make()
     runner.ask(1)
     heard.wait("run.reported", ["run 2"])
+
+
+def test_a_process_is_there_before_the_first_run(
+    make: Callable[..., Runner], heard: Heard, tmp_path: Path
+) -> None:
+    """
+    While files settle a process begins its imports; the first run is done by that one.
+    """
+
+    def here() -> set[str]:
+        return {each.name for each in tmp_path.glob("here.*")}
+
+    runner = make()
+    runner.warm()
+    until(here, "a process is there")
+    (early,) = here()
+    runner.warm()
+    time.sleep(0.5)
+    assert here() == {early} and heard.lines == [], "one is enough, and it waits"
+    runner.ask(1)
+    heard.wait("run.reported", ["run 1"])
+    (planned,) = [each for each in heard.lines if each["event"] == "run.planned"]
+    assert early == f"here.{planned['pid']}"
+
+
+def test_no_process_begins_early_beside_a_run(
+    make: Callable[..., Runner], heard: Heard, tmp_path: Path
+) -> None:
+    """
+    While a run goes on none is kept ready: it would take memory from the run.
+    """
+    (tmp_path / "hold").touch()
+    runner = make()
+    runner.ask(1)
+    heard.wait("run.planned", ["run 1"])
+    runner.warm()
+    time.sleep(0.5)
+    assert len(list(tmp_path.glob("here.*"))) == 1
+    (tmp_path / "hold").unlink()
+
+
+def test_a_run_that_cannot_be_started_is_started_later(
+    make: Callable[..., Runner],
+    heard: Heard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    When the system starts no process the run waits, under the id its arrivals were told.
+    """
+    monkeypatch.setattr(runner_module, "AGAIN_SECONDS", 0.3)
+    runner = make()
+    command, runner.command = runner.command, [str(tmp_path / "none")]
+    runner.warm()
+    runner.ask(1)
+    time.sleep(1)
+    assert heard.lines == []
+    assert "run.not_started" in capsys.readouterr().out
+    runner.command = command
+    heard.wait("run.reported", ["run 1"])
+
+
+def test_a_listener_that_fails_ends_no_run(
+    make: Callable[..., Runner], heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What goes wrong with whoever listens is logged; the run is followed, and so is the next.
+    """
+    runner = make()
+    runner.listen = lambda event: heard.lines.append(event) or 1 / 0
+    runner.ask(1)
+    heard.wait("run.reported", ["run 1"])
+    until(lambda: runner.idle, "the run is over")
+    runner.ask(1)
+    heard.wait("run.reported", ["run 1", "run 2"])
 
 
 def test_closing_stops_what_goes_on(

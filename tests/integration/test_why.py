@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -280,3 +281,19 @@ def test_diff_says_what_it_lacks(filled: Repository, tmp_path: Path) -> None:
         filled.lake().diff()
     with pytest.raises(RequestError, match="is no commit"):
         filled.lake().diff("--output=x")
+
+
+def test_a_git_that_hangs_is_one_line(
+    filled: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A git that does not answer, as on a network folder that is away, is told like any mistake.
+    """
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nexec sleep 30\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("copal.diff.GIT_SECONDS", 0.2)
+    with pytest.raises(RequestError, match=r"git did not answer within 0\.2 s"):
+        filled.lake().diff()

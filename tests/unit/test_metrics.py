@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -32,6 +34,30 @@ def test_cells_are_counted_from_their_log_lines():
     assert value("copal_cells_total", feature="tried", outcome="started") == 0
     assert value("copal_compute_seconds_count", feature="tried") == stored + 1
     assert value("copal_compute_seconds_sum", feature="tried") == 2 * (stored + 1)
+
+
+def test_many_threads_may_count_first():
+    """
+    Threads that count at the same moment, the first ever, make the metrics once between them.
+    """
+    script = """
+import threading
+from copal import metrics
+gate, failed = threading.Barrier(8), []
+def count():
+    gate.wait()
+    try:
+        metrics.count_arrival("tried")
+    except BaseException as exc:
+        failed.append(repr(exc))
+threads = [threading.Thread(target=count) for _ in range(8)]
+for each in threads: each.start()
+for each in threads: each.join()
+assert not failed, failed
+assert 'copal_arrivals_total{decision="tried"} 8.0' in metrics.text()
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_metrics_are_served_until_closed():
