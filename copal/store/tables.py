@@ -92,20 +92,20 @@ class Table:
         if dataset is None:
             raise MissingValue(f"{self.uri}: there is no table to name a version of.")
         with plain_errors(self.uri):
-            if dataset.tags.list().get(name, {}).get("version") != version:
+            if _tags(dataset).get(name, {}).get("version") != version:
                 dataset.tags.create(name, version)
 
     def untag(self, name: str) -> None:
         """Forget a name; one that is not there is no error."""
         dataset = self.at(None).open()
-        if dataset is not None and name in dataset.tags.list():
+        if dataset is not None and name in _tags(dataset):
             with plain_errors(self.uri):
                 dataset.tags.delete(name)
 
     def tags(self) -> dict[str, tuple[int, datetime | None]]:
         """Names of versions: the version, and when it was named."""
         dataset = self.at(None).open()
-        found = dataset.tags.list() if dataset is not None else {}
+        found = _tags(dataset) if dataset is not None else {}
         return {name: (int(tag["version"]), tag.get("created_at")) for name, tag in found.items()}
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
@@ -270,6 +270,19 @@ class Table:
 
     def _options(self) -> dict[str, str] | None:
         return dict(self.storage_options) if self.storage_options is not None else None
+
+
+def _tags(dataset: Any) -> dict[str, Any]:
+    """A dataset's tags; Lance lists them and then opens each, and one may go between."""
+    for attempt in range(TRIES):
+        try:
+            found: dict[str, Any] = dataset.tags.list()
+        except (OSError, ValueError) as exc:
+            if "Not found" not in str(exc) or attempt == TRIES - 1:
+                raise
+        else:
+            return found
+    return {}
 
 
 def is_in(column: str, values: Sequence[str]) -> str:

@@ -15,7 +15,6 @@ from copal.demo.catalogue import FILMS, encode
 from copal.flow.generate import write_flow
 from copal.lake import Lake
 from copal.setup import excerpt
-from features.shot_embedding import ShotEmbedding
 from tests.integration.repository import Repository
 from tests.media import footage
 
@@ -128,15 +127,17 @@ def test_a_moved_threshold_costs_the_shots_that_moved(
     threshold = MEDIA[request.node.callspec.params["versions"]][1]
     versions.edit("threshold: 27.0", f"threshold: {threshold}")
     embedded: list[object] = []
-    embed = ShotEmbedding._embed
+    lake = versions.warm.lake()
+    model = type(lake.project.bound("shot_embedding").instance)  # of the project's own import
+    embed = model._embed
 
-    def counting(self: ShotEmbedding, clip: Any) -> Any:
+    def counting(self: Any, clip: Any) -> Any:
         embedded.append(clip)
         return embed(self, clip)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ShotEmbedding, "_embed", counting)
-        report = versions.warm.lake().run(FEATURES, engine="inline")
+        patch.setattr(model, "_embed", counting)
+        report = lake.run(FEATURES, engine="inline")
     assert not report.failed
     shots = ranges(versions.warm.lake())
     moved = len(set(shots) - before)

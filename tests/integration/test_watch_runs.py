@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -188,19 +189,23 @@ def test_a_run_that_cannot_be_started_is_started_later(
     heard: Heard,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
     When the system starts no process the run waits, under the id its arrivals were told.
     """
     monkeypatch.setattr(runner_module, "AGAIN_SECONDS", 0.3)
     runner = make()
+    told: list[str] = []
+    monkeypatch.setattr(runner_module, "log", SimpleNamespace(
+        warning=lambda event, **_: told.append(event), error=lambda event, **_: told.append(event),
+        info=lambda event, **_: told.append(event),
+    ))  # fmt: skip
     command, runner.command = runner.command, [str(tmp_path / "none")]
     runner.warm()
     runner.ask(1)
     time.sleep(1)
     assert heard.lines == []
-    assert "run.not_started" in capsys.readouterr().out
+    assert "run.not_started" in told
     runner.command = command
     heard.wait("run.reported", ["run 1"])
 
