@@ -117,7 +117,9 @@ def tidy(folder: Folder, older_than: timedelta = KEPT) -> Iterator[Tidied]:
         if before.scattered:
             _put_together(table, before)
         freed = _let_go(table, older_than) if old >= OLD_VERSIONS else 0
-        after = pieces(table.open())
+        if (dataset := table.open()) is None:  # clean-up took it away meanwhile
+            continue
+        after = pieces(dataset)
         log.info(
             "table.tidied", table=place, pieces=after.pieces, before=before.pieces, bytes=freed
         )
@@ -141,8 +143,8 @@ def _put_together(table: Table, before: Pieces) -> None:
     for attempt in range(TRIES):
         try:
             with plain_errors(table.uri):
-                found = table.open()
-                assert found is not None
+                if (found := table.open()) is None:
+                    return
                 found.optimize.compact_files(
                     target_rows_per_fragment=before.full_rows,
                     batch_size=max(1, min(8192, AT_ONCE_BYTES // row_bytes)),
@@ -157,8 +159,8 @@ def _put_together(table: Table, before: Pieces) -> None:
 
 
 def _let_go(table: Table, older_than: timedelta) -> int:
-    dataset = table.open()
-    assert dataset is not None
+    if (dataset := table.open()) is None:
+        return 0
     with plain_errors(table.uri):
         done = dataset.cleanup_old_versions(
             older_than=older_than, error_if_tagged_old_versions=False

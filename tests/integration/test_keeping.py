@@ -25,7 +25,7 @@ from copal.graph import Recipe
 from copal.lake import Lake
 from copal.project import Project
 from copal.registry import FeatureName
-from copal.store import Catalog, LanceStore, open_folder
+from copal.store import Catalog, LanceStore, open_folder, upkeep
 from copal.store.base import new_value
 from copal.store.garbage import find_garbage, throw_away
 from copal.store.health import Inspection
@@ -395,6 +395,28 @@ def test_the_young_are_left_alone(filled: Repository, verb: str) -> None:
     """
     with pytest.raises(RequestError, match=r"(within|of) the last hour"):
         list(getattr(filled.lake().keeping, verb)(timedelta(minutes=5)))
+
+
+def test_compact_passes_over_what_is_removed_meanwhile(
+    filled: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A table that 'gc' takes away while it is compacted is left out, and all others are done.
+    """
+    table = filled.lake().project.table("levels")
+    place = f"{table.place}/values.lance"
+    pieces = upkeep.pieces
+
+    def removing(dataset: Any) -> upkeep.Pieces:
+        found = pieces(dataset)
+        if str(dataset.uri).endswith(place):
+            shutil.rmtree(filled.root / ".copal" / place)
+        return found
+
+    monkeypatch.setattr(upkeep, "pieces", removing)
+    told = [each.table for each in filled.lake().keeping.compact()]
+    assert place not in told
+    assert f"{table.place}/attempts.lance" in told
 
 
 def test_compact_puts_pieces_together_and_lets_old_versions_go(
