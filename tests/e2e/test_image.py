@@ -106,7 +106,7 @@ def test_every_file_that_the_image_takes_is_sent_to_the_builder() -> None:
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
     """The image's root, made by its own steps, and its variables."""
     root = tmp_path_factory.mktemp("image")
-    moved = {name: str(root / name[1:]) for name in ("/source", "/opt/copal", "/project", "/work")}
+    moved = {name: str(root / name[1:]) for name in ("/source", "/opt/copal", "/project", "/task")}
 
     def here(text: str) -> str:
         for name, path in moved.items():
@@ -129,7 +129,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
             )
             assert ran.returncode == 0, ran.stdout + ran.stderr
             assert re.fullmatch(r"copal, version \S+", ran.stdout.strip().splitlines()[-1])
-    Path(moved["/work"]).mkdir()
+    Path(moved["/task"]).mkdir()
     environment = {name: here(value) for name, value in variables(words).items()}
     environment["COPAL_CACHE"] = str(root / "tmp" / "copal-cache")
     yield root, environment
