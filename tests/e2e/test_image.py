@@ -163,7 +163,7 @@ def test_the_image_reads_its_project(image: tuple[Path, dict[str, str]]) -> None
     root, environment = image
     ran = subprocess.run(
         ["copal", "check"],
-        cwd=root / "work",
+        cwd=root / "task",
         env=environment,
         capture_output=True,
         text=True,
